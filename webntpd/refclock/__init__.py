@@ -1,0 +1,25 @@
+"""Refclock outputs: the ways by which an ntpd, NTPsec, chrony or ntpd-rs takes our estimate."""
+
+from typing import Protocol
+
+from webntpd.ntp.types import Publication
+from webntpd.status import RefclockStatus
+
+
+class RefclockError(Exception):
+    """A refclock that cannot be opened, with what to do about it in the message."""
+
+
+class Refclock(Protocol):
+    """An output. Publishing never raises: what goes wrong is counted, logged once, and shown."""
+
+    @property
+    def status(self) -> RefclockStatus: ...
+
+    def open(self) -> None:
+        """Raises RefclockError if the output cannot be used at all."""
+        ...
+
+    def publish(self, publication: Publication) -> None: ...
+
+    def close(self) -> None: ...
