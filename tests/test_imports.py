@@ -20,11 +20,11 @@ LAYERS: list[set[str]] = [
     },
     {"timestamping"},
     {"clock"},
-    {"status"},
+    {"onwire", "status"},
     {"leap", "wire"},
     {"ntp"},
 ]  # fmt: skip
-PURE = {"status", "leap", "wire", "ntp"}
+PURE = {"onwire", "status", "leap", "wire", "ntp"}
 FORBIDDEN_IN_PURE = {
     "asyncio", "datetime", "httpcore", "httpx", "os", "pathlib", "random", "select", "selectors",
     "socket", "ssl", "subprocess", "threading", "time", "trio", "trio_websocket",

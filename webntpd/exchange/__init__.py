@@ -1,9 +1,40 @@
 """One round trip with one server: what every kind of exchange offers to the peer's task."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
 from typing import Protocol
 
 from webntpd.ntp.types import Failure, Reading
+
+
+class Kind(StrEnum):
+    """The ways to ask a server for its time."""
+
+    HTTP = "http"  # GET, JSON
+    WEBSOCKET = "websocket"  # JSON messages on one connection
+    TIME_HEADER = "time-header"  # Time over HTTPS: HEAD, X-HTTPSTIME
+
+
+@dataclass(frozen=True, slots=True)
+class ExchangeParameters:
+    """How to reach one server. `timeout` is of each step, s.
+
+    `proxy` is the URL of an HTTP CONNECT proxy; None takes it from the environment, an empty
+    text forbids one. `ca_file` replaces the system's store of certificates. `accept_date` lets a
+    time-header server do with its Date header.
+    """
+
+    url: str
+    kind: Kind
+    timeout: float = 5.0
+    proxy: str | None = None
+    ca_file: Path | None = None
+    accept_date: bool = False
+    allow_unsynchronised: bool = False
+    interleaved: bool = True
+    kernel_timestamps: bool = True
 
 
 class ExchangeError(Exception):

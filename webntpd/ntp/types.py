@@ -61,6 +61,15 @@ class StampSource(StrEnum):
     USER = "user"
 
 
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """One of the client's own timestamps: wall clock and monotonic clock at the same instant."""
+
+    wall_ns: int
+    monotonic_ns: int
+    source: StampSource
+
+
 class Formula(StrEnum):
     """Which of the server's times a reading is built on, best last."""
 
