@@ -1,9 +1,28 @@
 """Refclock outputs: the ways by which an ntpd, NTPsec, chrony or ntpd-rs takes our estimate."""
 
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from webntpd.ntp.types import Publication
 from webntpd.status import RefclockStatus
+
+
+@dataclass(frozen=True, slots=True)
+class ShmParameters:
+    """A shared memory segment, by its unit: NTPsec, ntpd and chrony read it."""
+
+    unit: int
+
+
+@dataclass(frozen=True, slots=True)
+class SockParameters:
+    """A Unix datagram socket that the consumer, chrony or ntpd-rs, has made."""
+
+    path: Path
+
+
+RefclockParameters = ShmParameters | SockParameters
 
 
 class RefclockError(Exception):
