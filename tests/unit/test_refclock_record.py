@@ -1,0 +1,60 @@
+import logging
+
+import pytest
+
+from webntpd.ntp.types import Leap, Publication
+from webntpd.refclock.record import NOT_CONSUMED, Record
+from webntpd.status import RefclockStatus
+
+
+def sample(receive_ns: int) -> Publication:
+    return Publication(receive_ns=receive_ns, offset=0.25, error=1e-3, leap=Leap.NONE)
+
+
+def test_a_success_counts_and_is_remembered() -> None:
+    record = Record("SHM(2)")
+    record.succeeded(sample(1))
+    record.succeeded(sample(2))
+    assert record.status == RefclockStatus("SHM(2)", published=2, last=sample(2))
+
+
+def test_only_the_last_published_receive_time_is_a_repeat() -> None:
+    record = Record("SHM(2)")
+    assert not record.repeats(sample(1))
+    record.failed("gone")
+    assert not record.repeats(sample(1))
+    record.succeeded(sample(1))
+    assert record.repeats(sample(1))
+    assert not record.repeats(sample(2))
+
+
+def test_a_problem_is_logged_when_it_comes_changes_and_goes(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    record = Record("SHM(2)")
+    for problem in ("gone", "gone", "forbidden", "forbidden"):
+        record.failed(problem)
+    assert record.status.failures == 4
+    assert record.status.problem == "forbidden"
+    record.succeeded(sample(1))
+    record.succeeded(sample(2))
+    assert record.status.problem is None
+    assert caplog.messages == ["SHM(2): gone", "SHM(2): forbidden", "SHM(2): publishing again"]
+
+
+def test_unread_samples_are_counted_each_time_and_warned_of_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    record = Record("SHM(2)")
+    record.succeeded(sample(1))
+    record.succeeded(sample(2), unread=True)
+    assert record.status.problem == NOT_CONSUMED
+    record.succeeded(sample(3))
+    assert record.status.problem is None
+    record.succeeded(sample(4), unread=True)
+    assert record.status.not_consumed == 2
+    assert record.status.published == 4
+    assert len(caplog.messages) == 1
+    assert "not consumed" in caplog.messages[0]

@@ -1,0 +1,48 @@
+"""What became of an output's samples, and the log lines that its changes of state deserve."""
+
+import logging
+from dataclasses import replace
+
+from webntpd.ntp.types import Publication
+from webntpd.status import RefclockStatus
+
+NOT_CONSUMED = "not consumed"
+
+logger = logging.getLogger(__name__)
+
+
+class Record:
+    """The counts behind a refclock's status. A problem is logged when it comes and when it goes."""
+
+    def __init__(self, name: str) -> None:
+        self.status = RefclockStatus(name)
+        self._warned_unread = False
+
+    def repeats(self, publication: Publication) -> bool:
+        """Whether a sample of the same receive time is out already: no consumer wants it twice."""
+        last = self.status.last
+        return last is not None and last.receive_ns == publication.receive_ns
+
+    def succeeded(self, publication: Publication, *, unread: bool = False) -> None:
+        """The sample is out; `unread` says that the one before it was still waiting."""
+        before = self.status
+        if before.problem not in (None, NOT_CONSUMED):
+            logger.info("%s: publishing again", before.name)
+        if unread and not self._warned_unread:
+            # Once only: a consumer that reads more seldom than we publish would flood the log.
+            self._warned_unread = True
+            logger.warning("%s: a sample was not consumed: is a consumer reading it?", before.name)
+        self.status = replace(
+            before,
+            published=before.published + 1,
+            not_consumed=before.not_consumed + unread,
+            problem=NOT_CONSUMED if unread else None,
+            last=publication,
+        )
+
+    def failed(self, problem: str) -> None:
+        """The sample was lost, because of `problem`."""
+        before = self.status
+        if problem != before.problem:
+            logger.warning("%s: %s", before.name, problem)
+        self.status = replace(before, failures=before.failures + 1, problem=problem)

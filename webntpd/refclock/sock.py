@@ -1,0 +1,76 @@
+"""The socket refclock of chrony and ntpd-rs: each sample is one Unix datagram of 40 bytes.
+
+The consumer makes the socket, and a new one at every start, so nothing is connected or kept: each
+sample is sent to the path. A consumer that is away is normal, and is counted and survived.
+"""
+
+import errno
+import logging
+import os
+import socket
+import struct
+from pathlib import Path
+
+from webntpd.ntp.types import NS_PER_S, Publication
+from webntpd.refclock import RefclockError
+from webntpd.refclock.record import Record
+from webntpd.status import RefclockStatus
+
+# struct sock_sample: long tv_sec, long tv_usec, double offset, int pulse, leap, pad, magic
+SAMPLE = struct.Struct("@lldiiii")
+MAGIC = 0x534F434B  # "SOCK"
+MAX_PATH = 107  # bytes: sun_path less its final zero
+
+PROBLEMS = {
+    errno.ENOENT: "there is no socket {path}: is the consumer running?",
+    errno.ECONNREFUSED: "nobody receives on {path}: is the consumer running?",
+    errno.EACCES: "no permission to write to {path}: the consumer's unit must hand it over",
+    errno.EAGAIN: "{path} is full: the consumer does not read it",
+}
+
+logger = logging.getLogger(__name__)
+
+
+class SockRefclock:
+    """A consumer's socket at `path`."""
+
+    def __init__(self, path: Path | str) -> None:
+        self._path = os.fspath(path)
+        self._record = Record(f"SOCK({self._path})")
+
+    @property
+    def status(self) -> RefclockStatus:
+        return self._record.status
+
+    def open(self) -> None:
+        """Raises RefclockError if no socket can have this path."""
+        if len(os.fsencode(self._path)) > MAX_PATH:
+            raise RefclockError(
+                f"{self._path}: a socket's path has at most {MAX_PATH} bytes; use a shorter one"
+            )
+        logger.info("%s: ready", self.status.name)
+
+    def publish(self, publication: Publication) -> None:
+        """Send a sample to whoever receives at the path now."""
+        if self._record.repeats(publication):
+            return
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sender:
+                sender.sendto(datagram(publication), self._path)
+        except OSError as error:
+            known = PROBLEMS.get(error.errno or 0, "{path}: {reason}")
+            self._record.failed(known.format(path=self._path, reason=error.strerror))
+        else:
+            self._record.succeeded(publication)
+
+    def close(self) -> None:
+        """Nothing is held between two samples."""
+
+
+def datagram(publication: Publication) -> bytes:
+    """A sample as chrony's struct sock_sample, 40 bytes in native order."""
+    seconds, nanoseconds = divmod(publication.receive_ns, NS_PER_S)
+    pulse = pad = 0
+    return SAMPLE.pack(
+        seconds, nanoseconds // 1000, publication.offset, pulse, publication.leap, pad, MAGIC
+    )
