@@ -21,6 +21,9 @@ MAXDIST = 1.5
 MINDISP = 5e-6
 """Minimum dispersion increment, s. RFC 5905 has 5 ms, which would hide every difference between
 peers whose errors are microseconds."""
+MIN_SAMPLES = 4
+"""A filter with fewer samples is not fit to vote. RFC 5905 says the same by other means: the
+MAXDISP of its empty stages keeps the distance above MAXDIST until there are four samples."""
 
 
 class Leap(IntEnum):
@@ -150,7 +153,8 @@ class Failure:
 class PeerEstimate:
     """What a peer's filter holds to be the offset, as of the sample taken at `at_ns`.
 
-    `root_delay` and `root_dispersion` are of the server's own path to true time, s.
+    `root_delay` and `root_dispersion` are of the server's own path to true time, s. `stages` is
+    the number of samples that the filter holds.
     """
 
     offset: float
@@ -162,6 +166,7 @@ class PeerEstimate:
     root_dispersion: float = 0.0
     provenance: Provenance | None = None
     leap: LeapNotice | None = None
+    stages: int = 8
 
     def root_distance(self, now_ns: int, min_dispersion: float = MINDISP) -> float:
         """Lambda, s: the bound on this estimate's error at `now_ns` (RFC 5905 A.5.5.2)."""
@@ -178,8 +183,9 @@ class PeerEstimate:
 class PeerReport:
     """A peer's state after an event, for the system process and for every view.
 
-    `fresh` says that `estimate` is newer than in any report before: only then may it make the
-    system publish. `reach` is the 8-bit register, `poll` log2 seconds, `next_poll_ns` monotonic.
+    `fresh` says that `estimate` is newer than in any fresh report before, and worth a publication:
+    not in the middle of a burst, nor with fewer than MIN_SAMPLES. `reach` is the 8-bit register,
+    `poll` log2 seconds, `next_poll_ns` monotonic.
     """
 
     name: str
@@ -211,6 +217,7 @@ class NoEstimate(StrEnum):
     """Why the system process has nothing to publish."""
 
     NO_PEER = "no peer is reachable and fit"
+    WAITING = "reachable peers have too few samples yet"
     NO_MAJORITY = "no majority of the peers agrees"
     TOO_FEW = "fewer peers agree than minimum_agreeing asks for"
 
@@ -219,8 +226,8 @@ class NoEstimate(StrEnum):
 class Estimate:
     """The combined offset of the survivors at monotonic `at_ns`: what refclocks publish.
 
-    `root_distance` bounds the error, s; `system_peer` is the name of the survivor whose sample is
-    the newest voted best.
+    `root_distance` bounds the error, s, as long as a majority of the peers tells the truth;
+    `system_peer` is the preferred survivor, else the one of least root distance.
     """
 
     offset: float
@@ -233,11 +240,16 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The outcome of one vote: an estimate or the reason for none, and each peer's tally."""
+    """The outcome of one vote: an estimate or the reason for none, and each peer's tally.
+
+    `weights` are the shares in the estimate's offset of those who speak: the preferred survivors,
+    else all; they sum to 1.
+    """
 
     estimate: Estimate | NoEstimate
     tallies: Mapping[str, Tally]
     survivors: tuple[str, ...] = ()
+    weights: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
