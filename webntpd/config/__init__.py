@@ -1,0 +1,16 @@
+"""The configuration: a TOML file and the environment, made into frozen parameter objects."""
+
+from webntpd.config.faults import CONFIG_VARIABLE, ConfigError
+from webntpd.config.loading import DEFAULT_PATH, load, load_to_run
+from webntpd.config.parameters import Config, PeerSpec, RefclockSpec
+
+__all__ = [
+    "CONFIG_VARIABLE",
+    "DEFAULT_PATH",
+    "Config",
+    "ConfigError",
+    "PeerSpec",
+    "RefclockSpec",
+    "load",
+    "load_to_run",
+]

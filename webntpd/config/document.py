@@ -1,0 +1,247 @@
+"""The grammar of the configuration: which sections and keys there are, and what each may hold.
+
+pydantic-settings reads it from the TOML file, and from the environment, which goes before the
+file. Unknown keys are refused, and nothing is converted: `minpoll = "4"` is a fault.
+"""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic.fields import FieldInfo
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from webntpd.exchange import Kind
+
+ENV_PREFIX = "WEBNTPD_"
+ENV_DELIMITER = "__"
+
+DEFAULT_LEAP_FILE = Path("/usr/share/zoneinfo/leap-seconds.list")
+DEFAULT_SOCK = Path("/run/chrony/webntpd.sock")
+
+KINDS: dict[str, tuple[Kind, ...]] = {
+    "http": (Kind.HTTP, Kind.TIME_HEADER),
+    "https": (Kind.HTTP, Kind.TIME_HEADER),
+    "ws": (Kind.WEBSOCKET,),
+    "wss": (Kind.WEBSOCKET,),
+}
+"""What a URL's scheme may mean; the first is what it means when `kind` is not given."""
+
+DEFAULT_MINPOLL = {Kind.HTTP: 6, Kind.WEBSOCKET: 4, Kind.TIME_HEADER: 6}
+"""log2 s. A message on an open WebSocket costs a server less than a request."""
+DEFAULT_MAXPOLL = 6
+"""log2 s: no more than what consumers are configured with, so that none of them starves."""
+
+
+def checked_url(text: str, schemes: tuple[str, ...], *, userinfo: bool = False) -> str:
+    """`text`, if it is the URL of a server. Raises ValueError with the reason if it is not."""
+    if not text.isascii() or not text.isprintable() or " " in text:
+        raise ValueError(f"only printable ASCII without spaces is allowed, not {text!r}")
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError as error:
+        raise ValueError(f"{error}, in {text!r}") from error
+    if parts.scheme not in schemes:
+        allowed = ", ".join(f"{scheme}://" for scheme in schemes)
+        raise ValueError(f"must begin with one of {allowed}, not {text!r}")
+    if not parts.hostname:
+        raise ValueError(f"names no host: {text!r}")
+    if port == 0:
+        raise ValueError(f"port 0 is nobody's: {text!r}")
+    if not userinfo and "@" in parts.netloc:
+        raise ValueError("must not hold a user name or password")
+    return text
+
+
+def _peer_url(text: str) -> str:
+    # The query is where the protocol puts the client's timestamp, so it cannot hold another.
+    checked_url(text, tuple(KINDS))
+    if "?" in text or "#" in text:
+        raise ValueError(f"must not hold a query or a fragment: {text!r}")
+    return text
+
+
+def _proxy_url(text: str) -> str:
+    return checked_url(text, ("http", "https"), userinfo=True) if text else text
+
+
+def _origin(text: str) -> str:
+    checked_url(text, ("http", "https"))
+    if urlsplit(text)[2:] != ("", "", ""):
+        raise ValueError(f"an origin is scheme://host[:port] with nothing behind it, not {text!r}")
+    return text
+
+
+def _listen_address(text: str) -> str:
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isascii() or not port.isdecimal() or int(port) > 0xFFFF:
+        raise ValueError(f"must be ADDRESS:PORT, not {text!r}")
+    # No address at all means all of them.
+    if (":" in host) != (host.startswith("[") and host.endswith("]")):
+        raise ValueError(f"must be ADDRESS:PORT or [ADDRESS]:PORT for IPv6, not {text!r}")
+    return text
+
+
+def _existing_file(path: Path) -> Path:
+    if not path.is_file():
+        raise ValueError(f"there is no such file: {str(path)!r}")
+    return path
+
+
+def _name(text: str) -> str:
+    if not text or not text.isprintable():
+        raise ValueError(f"must be printable and not empty, not {text!r}")
+    return text
+
+
+PeerUrl = Annotated[str, AfterValidator(_peer_url)]
+ProxyUrl = Annotated[str, AfterValidator(_proxy_url)]
+CrossOrigin = Annotated[str, AfterValidator(_origin)]
+ListenAddress = Annotated[str, AfterValidator(_listen_address)]
+Name = Annotated[str, AfterValidator(_name)]
+# TOML has neither paths nor enumerations: those two are made from text.
+FilePath = Annotated[Path, Field(strict=False), AfterValidator(_existing_file)]
+SocketPath = Annotated[Path, Field(strict=False)]
+KindName = Annotated[Kind, Field(strict=False)]
+
+Poll = Annotated[int, Field(ge=0, le=17)]
+Count = Annotated[int, Field(ge=1, le=64)]
+Seconds = Annotated[float, Field(ge=0)]
+PositiveSeconds = Annotated[float, Field(gt=0)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class PeerSection(Section):
+    """One `[[peer]]`. What is None here has a default that depends on other keys."""
+
+    url: PeerUrl
+    kind: KindName | None = None
+    name: Name | None = None
+    minpoll: Poll | None = None
+    maxpoll: Poll | None = None
+    burst: Count = 4
+    iburst: Count = 8
+    burst_interval: PositiveSeconds = 2.0
+    prefer: bool = False
+    noselect: bool = False
+    root_delay: Seconds = 0.0
+    root_dispersion: Seconds = 0.0
+    timeout: PositiveSeconds = 5.0
+    proxy: ProxyUrl | None = None
+    ca_file: FilePath | None = None
+    accept_date: bool = False
+    allow_unsynchronised: bool = False
+    interleaved: bool = True
+    kernel_timestamps: bool = True
+
+    @model_validator(mode="after")
+    def _agree(self) -> "PeerSection":
+        allowed = KINDS[urlsplit(self.url).scheme]
+        if self.kind is not None and self.kind not in allowed:
+            names = " or ".join(f'"{kind}"' for kind in allowed)
+            raise ValueError(f'kind must be {names} for {self.url}, not "{self.kind}"')
+        if self.minpoll is not None and self.maxpoll is not None and self.minpoll > self.maxpoll:
+            raise ValueError(f"maxpoll {self.maxpoll} is less than minpoll {self.minpoll}")
+        return self
+
+
+class ShmSection(Section):
+    """`[[refclock]]` of type "shm"."""
+
+    type: Literal["shm"]
+    unit: Annotated[int, Field(ge=0, le=255)] = 2
+    peer: str | None = None
+
+
+class SockSection(Section):
+    """`[[refclock]]` of type "sock"."""
+
+    type: Literal["sock"]
+    path: SocketPath = DEFAULT_SOCK
+    peer: str | None = None
+
+
+RefclockSection = Annotated[ShmSection | SockSection, Field(discriminator="type")]
+
+
+class SystemSection(Section):
+    minimum_agreeing: Annotated[int, Field(ge=1)] = 1
+
+
+class ServerSection(Section):
+    listen: list[ListenAddress] = []
+    allow_cross_origin: bool | list[CrossOrigin] = False
+    local: bool = False
+    max_error: PositiveSeconds | None = None
+
+
+class LeapSection(Section):
+    file: FilePath = DEFAULT_LEAP_FILE
+
+
+class LogSection(Section):
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class Environment(EnvSettingsSource):
+    """WEBNTPD_SECTION__KEY. A value is JSON where it can be, else the text itself."""
+
+    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
+        """As the base class, but what is no JSON is left for the validation to refuse."""
+        del field_name, field
+        return _decoded(value)
+
+    def __call__(self) -> dict[str, Any]:
+        return {section: _decoded(keys) for section, keys in super().__call__().items()}
+
+
+def _decoded(value: Any) -> Any:
+    match value:
+        case dict():
+            return {key: _decoded(each) for key, each in value.items()}
+        case str():
+            try:
+                return json.loads(value)
+            except ValueError:
+                return value
+    return value
+
+
+class Document(BaseSettings):
+    """The whole configuration as written. A subclass names the file in `toml_file`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX, env_nested_delimiter=ENV_DELIMITER, extra="forbid", frozen=True
+    )
+
+    peer: list[PeerSection] = []
+    refclock: list[RefclockSection] = []
+    system: SystemSection = SystemSection()
+    server: ServerSection = ServerSection()
+    leap: LeapSection = LeapSection()
+    log: LogSection = LogSection()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment goes before the file; there is nothing else."""
+        del init_settings, env_settings, dotenv_settings, file_secret_settings
+        return Environment(settings_cls), TomlConfigSettingsSource(settings_cls)

@@ -1,0 +1,173 @@
+"""What is wrong with a configuration, one line each: where it stands, the key, the reason."""
+
+import difflib
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from webntpd.config.document import (
+    ENV_DELIMITER,
+    ENV_PREFIX,
+    Document,
+    LeapSection,
+    LogSection,
+    PeerSection,
+    ServerSection,
+    ShmSection,
+    SockSection,
+    SystemSection,
+)
+
+CONFIG_VARIABLE = f"{ENV_PREFIX}CONFIG"
+"""Names the file; every other variable with the prefix is a key."""
+
+KEYS: Mapping[str, type[BaseModel]] = {
+    "peer": PeerSection,
+    "shm": ShmSection,
+    "sock": SockSection,
+    "system": SystemSection,
+    "server": ServerSection,
+    "leap": LeapSection,
+    "log": LogSection,
+}
+"""The keys of each section, and of each type of refclock: pydantic puts that into the location."""
+ARRAYS = ("peer", "refclock")
+"""The sections that may be given several times, as `[[peer]]`."""
+
+Location = tuple[int | str, ...]
+
+
+class ConfigError(Exception):
+    """A configuration that cannot be used: `faults` holds one line for each reason."""
+
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__("\n".join(faults))
+        self.faults = faults
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """The place of a fault: a section, which of its kind (from 0), and the key in it."""
+
+    section: str
+    index: int | None = None
+    name: str | None = None
+
+    @classmethod
+    def of_location(cls, location: Location) -> "Key":
+        match location:
+            case ("refclock", int(index), str(), str(name), *_):
+                return cls("refclock", index, name)
+            case ("peer", int(index), str(name), *_):
+                return cls("peer", index, name)
+            case (str(section), int(index), *_):
+                return cls(section, index)
+            case (str(section), str(name), *_):
+                return cls(section, None, name)
+        return cls(str(location[0]))
+
+    @property
+    def variable(self) -> str | None:
+        """The environment variable that gave this key, if one did."""
+        variables = {name.upper() for name in os.environ}
+        whole = f"{ENV_PREFIX}{self.section}".upper()
+        own = f"{whole}{ENV_DELIMITER}{self.name}".upper()
+        return next((each for each in (own, whole) if each in variables), None)
+
+    def __str__(self) -> str:
+        """As an administrator would look for it: [[peer]] #2 url."""
+        section = _printable(self.section)
+        text = f"[[{section}]]" if section in ARRAYS else f"[{section}]"
+        if self.index is not None:
+            text += f" #{self.index + 1}"
+        return text if self.name is None else f"{text} {_printable(self.name)}"
+
+
+def line(path: Path, key: Key, reason: str) -> str:
+    """`FILE: KEY: reason`, or with the variable's name where the environment gave the value."""
+    if variable := key.variable:
+        item = f": {key}" if key.index is not None else ""
+        return f"environment: {variable}{item}: {reason}"
+    return f"{path}: {key}: {reason}"
+
+
+def syntax_fault(path: Path, error: tomllib.TOMLDecodeError) -> str:
+    """From `REASON (at line N, column M)`, or `REASON (at end of document)`."""
+    reason, _, place = str(error).rpartition(" (at ")
+    place = place.rstrip(")")
+    where = place.replace(", column", " column")
+    return f"{path}: {where}: {reason}"
+
+
+def validation_faults(path: Path, error: ValidationError) -> list[str]:
+    """One line for each key that is wrong, however many ways it failed to be right."""
+    reasons: dict[Key, list[str]] = {}
+    for details in error.errors():
+        key = Key.of_location(details["loc"])
+        reason = _reason(details)
+        if reason not in reasons.setdefault(key, []):
+            reasons[key].append(reason)
+    return [line(path, key, ", or ".join(each)) for key, each in reasons.items()]
+
+
+def unknown_variables() -> Iterator[str]:
+    """A fault for each WEBNTPD_ variable that names no section: a misspelt one must not pass."""
+    sections = Document.model_fields
+    known = {CONFIG_VARIABLE} | {f"{ENV_PREFIX}{section}".upper() for section in sections}
+    for name in sorted(os.environ):
+        upper = name.upper()
+        if upper.startswith(ENV_PREFIX) and _section_of(upper) not in known:
+            yield f"environment: {name}: unknown{_suggestion(_section_of(upper), known)}"
+
+
+def _section_of(variable: str) -> str:
+    section, _, _ = variable.removeprefix(ENV_PREFIX).partition(ENV_DELIMITER)
+    return f"{ENV_PREFIX}{section}"
+
+
+def _reason(details: ErrorDetails) -> str:
+    location, value = details["loc"], details["input"]
+    match details["type"]:
+        case "extra_forbidden":
+            reason = _unknown(location)
+        case "missing":
+            reason = "is missing"
+        case "union_tag_not_found" | "union_tag_invalid":
+            reason = 'type must be "shm" or "sock"'
+        case "model_type" | "model_attributes_type":
+            reason = f"must be a table, not {_shown(value)}"
+        case "list_type" if location[0] in ARRAYS and isinstance(value, dict):
+            reason = f"must be written [[{location[0]}]], with two brackets"
+        case "value_error":
+            reason = str(details["ctx"]["error"])
+        case _:
+            reason = f"{details['msg'].removeprefix('Input ')}, not {_shown(value)}"
+    return reason
+
+
+def _unknown(location: Location) -> str:
+    if len(location) == 1:
+        return f"unknown section{_suggestion(str(location[0]), set(Document.model_fields))}"
+    *_, owner, name = (part for part in location if isinstance(part, str))
+    return f"unknown key{_suggestion(name, set(KEYS[owner].model_fields))}"
+
+
+def _suggestion(name: str, known: set[str]) -> str:
+    near = difflib.get_close_matches(name, sorted(known), n=1)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def _printable(name: str) -> str:
+    """A quoted key of TOML may hold anything, a new line too."""
+    return name if name.isprintable() else _shown(name)
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,0 +1,96 @@
+"""Reads the configuration, and refuses one that contradicts itself."""
+
+import tomllib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from pydantic import ValidationError
+from pydantic_settings import SettingsConfigDict
+
+from webntpd.config.document import Document
+from webntpd.config.faults import (
+    ConfigError,
+    Key,
+    line,
+    syntax_fault,
+    unknown_variables,
+    validation_faults,
+)
+from webntpd.config.parameters import Config, config_of, peer_name, refclock_parameters
+from webntpd.refclock import ShmParameters
+
+DEFAULT_PATH = Path("/etc/webntpd.toml")
+
+
+def load(path: Path | None = None) -> Config:
+    """Read `path`, or the default file if that exists. Raises ConfigError with every fault."""
+    document = _read(path or DEFAULT_PATH, must_exist=path is not None)
+    if faults := list(_contradictions(document, path or DEFAULT_PATH)):
+        raise ConfigError(faults)
+    return config_of(document)
+
+
+def load_to_run(path: Path | None = None) -> Config:
+    """As load(), and there must be something for a daemon to do."""
+    config = load(path)
+    file = path or DEFAULT_PATH
+    if not config.peers and config.server is None:
+        raise ConfigError(
+            [f'{file}: [[peer]]: there is none: add one, e.g. url = "wss://time.example.org/"']
+        )
+    if config.peers and not config.refclocks and config.server is None:
+        raise ConfigError(
+            [f'{file}: [[refclock]]: no consumer would be fed: add one, e.g. type = "shm"']
+        )
+    return config
+
+
+def _read(path: Path, *, must_exist: bool) -> Document:
+    class File(Document):
+        model_config = SettingsConfigDict(toml_file=path)
+
+    faults = list(unknown_variables())
+    try:
+        if must_exist and not path.is_file():
+            faults.append(f"{path}: there is no such file")
+        document = File()
+    except tomllib.TOMLDecodeError as error:
+        faults.append(syntax_fault(path, error))
+    except ValidationError as error:
+        faults += validation_faults(path, error)
+    except UnicodeDecodeError as error:
+        faults.append(f"{path}: byte {error.start}: not UTF-8")
+    except OSError as error:
+        faults.append(f"{path}: {error.strerror}")
+    except (ValueError, RecursionError) as error:
+        # tomllib does not call it a syntax error when a number or a nesting is beyond all bounds.
+        faults.append(f"{path}: {error}")
+    if faults:
+        raise ConfigError(faults)
+    return document
+
+
+def _contradictions(document: Document, path: Path) -> Iterator[str]:
+    """What no section can see by itself."""
+    names = [peer_name(peer) for peer in document.peer]
+    for index in _repeated(names):
+        key = Key("peer", index, "name")
+        yield line(path, key, f"another peer has the name {names[index]!r}")
+    outputs = [refclock_parameters(each) for each in document.refclock]
+    for index in _repeated(outputs):
+        name = "unit" if isinstance(outputs[index], ShmParameters) else "path"
+        yield line(path, Key("refclock", index, name), "another refclock has the same")
+    for index, refclock in enumerate(document.refclock):
+        if refclock.peer is not None and refclock.peer not in names:
+            key = Key("refclock", index, "peer")
+            yield line(path, key, f"no peer has the name {refclock.peer!r}")
+    wanted = document.system.minimum_agreeing
+    voting = sum(not peer.noselect for peer in document.peer)
+    if document.peer and wanted > max(1, voting):
+        key = Key("system", None, "minimum_agreeing")
+        yield line(path, key, f"asks for {wanted}, but no more than {voting} can agree")
+
+
+def _repeated(items: Sequence[object]) -> Iterator[int]:
+    """The indices of the items that occurred before."""
+    return (index for index, item in enumerate(items) if item in items[:index])

@@ -1,0 +1,12 @@
+"""Makes the output that the parameters ask for."""
+
+from webntpd.refclock import Refclock, RefclockParameters, ShmParameters
+from webntpd.refclock.shm import ShmRefclock
+from webntpd.refclock.sock import SockRefclock
+
+
+def make_refclock(parameters: RefclockParameters) -> Refclock:
+    """An output, not yet open."""
+    if isinstance(parameters, ShmParameters):
+        return ShmRefclock(parameters.unit)
+    return SockRefclock(parameters.path)

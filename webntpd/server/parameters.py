@@ -1,0 +1,25 @@
+"""How the server is set up, and the one error that setting it up can raise."""
+
+from dataclasses import dataclass
+
+
+class ServerError(Exception):
+    """The server cannot run as configured; the text names the address and the reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerParameters:
+    """What to listen on and what to say.
+
+    `listen` holds "host:port" texts: "127.0.0.1:8080", "[::1]:8080", "name:8080", and ":8080" for
+    every address; port 0 takes a free one. `allow_cross_origin` lets web pages of every origin
+    read the time, or those of the origins listed. `local` declares the machine's clock good
+    whatever the kernel says of it; `max_error` replaces the kernel's maximum error, s. `grace` is
+    how long a stop waits for replies and WebSocket closes to get through, s.
+    """
+
+    listen: tuple[str, ...]
+    allow_cross_origin: bool | tuple[str, ...] = False
+    local: bool = False
+    max_error: float | None = None
+    grace: float = 2.0
