@@ -86,6 +86,14 @@ def parse_server_timestamp(text: str) -> int:
     return parse_timestamp(text)
 
 
+def resolution(text: str) -> float:
+    """The worth of a timestamp's last digit in seconds, from 1 to 1e-9. Raises WireError.
+
+    Some servers print milliseconds only, and what a sample is worth ends there.
+    """
+    return 10.0 ** -max(0, _fraction_digits(text))
+
+
 def format_timestamp(ns: int) -> str:
     """Nanoseconds, not negative, as seconds with nine fraction digits."""
     digits = f"{ns:010d}"
@@ -116,9 +124,14 @@ def echoes(sent: str, it: str | None) -> bool:
         difference_ns = abs(echo_ns - parse_timestamp(sent))
     except WireError:
         return False
-    _, digits, point = _scan(it)
-    echoed_digits = min(max(len(digits) - point, _LEAST_ECHOED_DIGITS), _FRACTION_DIGITS)
+    echoed_digits = max(_fraction_digits(it), _LEAST_ECHOED_DIGITS)
     return echo_ns == 0 or difference_ns < 10 ** (_FRACTION_DIGITS - echoed_digits)
+
+
+def _fraction_digits(text: str) -> int:
+    """How many digits behind the point count, at most nine; negative where an exponent is large."""
+    _, digits, point = _scan(text)
+    return min(len(digits) - point, _FRACTION_DIGITS)
 
 
 def _scan(text: str) -> tuple[bool, str, int]:
@@ -143,7 +156,7 @@ class Reply:
     """A server's answer. Members that it left out are None; PROTOCOL explains each.
 
     `it` and `pit` are the digits as received. `leap` is None too where the server has no list
-    (step 0). `max_error` is in seconds.
+    (step 0). `max_error` and `resolution`, the worth of the last digit of `st`, are in seconds.
     """
 
     st_ns: int
@@ -154,16 +167,20 @@ class Reply:
     leap: LeapNotice | None = None
     pit: str | None = None
     pst_ns: int | None = None
+    resolution: float = 1e-9
 
 
 def parse_reply(body: bytes) -> Reply:
     """A reply from its JSON. Raises WireError; members that are not known are ignored."""
     members = _json_object(body)
-    st_ns, time_ns = _timestamp(members, "st"), _timestamp(members, "time")
-    if st_ns is None:
-        st_ns = time_ns
-    if st_ns is None:
+    told = [
+        (text, _instant(text, name))
+        for name in ("st", "time")
+        if (text := _number(members, name)) is not None
+    ]
+    if not told:
         raise WireError("neither st nor time in the reply")
+    digits, st_ns = told[0]
     return Reply(
         st_ns=st_ns,
         it=_number(members, "it"),
@@ -173,6 +190,7 @@ def parse_reply(body: bytes) -> Reply:
         leap=_leap(members),
         pit=_number(members, "pit"),
         pst_ns=_timestamp(members, "pst"),
+        resolution=resolution(digits),
     )
 
 
@@ -220,12 +238,16 @@ def _number(members: Mapping[str, object], name: str) -> str | None:
     return str(value)
 
 
-def _timestamp(members: Mapping[str, object], name: str) -> int | None:
-    text = _number(members, name)
+def _instant(text: str, name: str) -> int:
     try:
-        return None if text is None else parse_server_timestamp(text)
+        return parse_server_timestamp(text)
     except WireError as error:
         raise WireError(f"{name}: {error}") from error
+
+
+def _timestamp(members: Mapping[str, object], name: str) -> int | None:
+    text = _number(members, name)
+    return None if text is None else _instant(text, name)
 
 
 def _boolean(members: Mapping[str, object], name: str) -> bool | None:

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from decimal import ROUND_DOWN, Decimal
 
 import pytest
@@ -22,6 +23,7 @@ from webntpd.wire import (
     parse_server_timestamp,
     parse_timestamp,
     plain_number,
+    resolution,
 )
 
 NOTICE = LeapNotice(tai_utc=36, next_ns=1_483_228_800_000_000_000, step=1)
@@ -135,6 +137,23 @@ def test_only_that_very_fraction_is_the_rounding_fault(fraction: str) -> None:
     assert parse_server_timestamp(f"1489224472{fraction}") // 1000 == 1_489_224_472_100_000
 
 
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("1489224472", 1.0),
+        ("1489224472.", 1.0),
+        ("1.48e9", 1.0),
+        ("1489224472.995", 1e-3),
+        ("1.489224472995e9", 1e-3),
+        ("1489224472.995564", 1e-6),
+        ("1489224472.995564123", 1e-9),
+        ("1489224472.995564123999", 1e-9),
+    ],
+)
+def test_the_resolution_is_the_worth_of_the_last_digit(text: str, seconds: float) -> None:
+    assert resolution(text) == pytest.approx(seconds, rel=1e-12)
+
+
 # Echoes
 
 
@@ -145,7 +164,7 @@ def test_our_own_server_echoes_a_token_so_that_it_is_recognised(ns: int) -> None
     assert echoes(token, token)
 
 
-@given(instants, st.integers(3, 9))
+@given(st.integers(0, MAX_NS - 1_000_000), st.integers(3, 9))
 def test_an_echo_that_lost_digits_or_trailing_zeros_is_recognised(ns: int, digits: int) -> None:
     token = format_token(ns)
     assert echoes(token, f"{Decimal(token):.{digits}f}")  # rounded
@@ -277,28 +296,32 @@ def test_any_json_object_is_a_reply_or_a_wire_error(members: dict[str, object]) 
         return
 
 
+# What `st` as in the bodies below says.
+TOLD = Reply(2_250_000_000, resolution=0.01)
+
+
 @pytest.mark.parametrize(
     ("body", "expected"),
     [
         # NICT: no `time`
         (b'{"id":"n","it":1.5,"st":2.25,"leap":36,"next":1483228800,"step":1}',
-         Reply(2_250_000_000, it="1.5", leap=NOTICE)),
+         replace(TOLD, it="1.5", leap=NOTICE)),
         # htptime: no `st`
-        (b'{"time":2.25}', Reply(2_250_000_000)),
+        (b'{"time":2.25}', TOLD),
         # both: `st` counts
-        (b'{"time":9.5,"st":2.25}', Reply(2_250_000_000)),
+        (b'{"time":9.5,"st":2.25}', TOLD),
         # the reference without a leap-seconds list
         (b'{"it":0.000000,"st":2.25,"leap":0,"next":0.000000,"step":0}',
-         Reply(2_250_000_000, it="0.000000")),
+         replace(TOLD, it="0.000000")),
         # leap members of which one is missing
-        (b'{"st":2.25,"leap":36,"step":1}', Reply(2_250_000_000)),
-        (b'{"st":2.25,"next":0,"step":1}', Reply(2_250_000_000)),
-        (b'{"st":2.25,"leap":36,"next":0}', Reply(2_250_000_000)),
+        (b'{"st":2.25,"leap":36,"step":1}', TOLD),
+        (b'{"st":2.25,"next":0,"step":1}', TOLD),
+        (b'{"st":2.25,"leap":36,"next":0}', TOLD),
         # members that nobody knows
         (b'{"st":2.25,"stratum":{"deep":[1,null,"x"]},"name":"\xe2\x98\x83"}',
-         Reply(2_250_000_000)),
+         TOLD),
         (b'{"st":2.25,"sync":false,"maxerr":1e-3}',
-         Reply(2_250_000_000, sync=False, max_error=1e-3)),
+         replace(TOLD, sync=False, max_error=1e-3)),
     ],
 )  # fmt: skip
 def test_replies_of_other_servers_are_understood(body: bytes, expected: Reply) -> None:
@@ -354,7 +377,7 @@ def test_malformed_replies_are_refused_with_the_reason(body: bytes, message: str
 
 
 def test_a_reply_of_the_largest_size_is_read() -> None:
-    assert parse_reply(b'{"st":2.25}'.ljust(MAX_REPLY)) == Reply(2_250_000_000)
+    assert parse_reply(b'{"st":2.25}'.ljust(MAX_REPLY)) == TOLD
 
 
 def test_a_host_cannot_break_out_of_its_member() -> None:
