@@ -30,6 +30,9 @@ types: $(READY)  ## mypy --strict
 
 check: lint types test  ## everything that a commit must pass
 
+simulate: $(READY) ## simulated days beside the reference client's rule (ARGS="--seed 1 --hours 8")
+	$(BIN)/python -m benchmarks.simulation $(ARGS)
+
 clean:           ## remove the environment and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
 

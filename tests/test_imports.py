@@ -12,7 +12,7 @@ LAYERS: list[set[str]] = [
     {"__main__"},
     {"cli", "compat"},
     {"supervisor"},
-    {"peer_task"},
+    {"peer_task", "system_task"},
     {"config"},
     {
         "control", "discontinuity", "exchange", "leapfile", "log", "metrics", "refclock", "server",
@@ -20,11 +20,12 @@ LAYERS: list[set[str]] = [
     },
     {"timestamping"},
     {"clock"},
+    {"changes"},
     {"onwire", "status"},
     {"leap", "wire"},
     {"ntp"},
 ]  # fmt: skip
-PURE = {"onwire", "status", "leap", "wire", "ntp"}
+PURE = {"changes", "onwire", "status", "leap", "wire", "ntp"}
 FORBIDDEN_IN_PURE = {
     "asyncio", "datetime", "httpcore", "httpx", "os", "pathlib", "random", "select", "selectors",
     "socket", "ssl", "subprocess", "threading", "time", "trio", "trio_websocket",

@@ -88,14 +88,21 @@ def calls_for_publication(verdict: Verdict, report: PeerReport) -> bool:
 
 
 def candidate_of(report: PeerReport, parameters: SystemParameters, now_ns: int) -> Candidate | None:
-    """A peer as the selection sees it, or None if it is unfit (RFC 5905 A.5.5.3)."""
+    """A peer as the selection sees it, or None if it has no vote."""
     estimate = report.estimate
-    if report.noselect or not report.reach or estimate is None or estimate.stages < MIN_SAMPLES:
+    if estimate is None or report.noselect or not is_fit(report, parameters, now_ns):
         return None
     distance = estimate.root_distance(now_ns, parameters.min_dispersion)
-    if distance > MAXDIST + PHI * 2.0**report.poll:
-        return None
     return Candidate(report.name, estimate.offset, distance, estimate.jitter, report.prefer)
+
+
+def is_fit(report: PeerReport, parameters: SystemParameters, now_ns: int) -> bool:
+    """Whether a peer's estimate is good enough to be used at all (RFC 5905 A.5.5.3)."""
+    estimate = report.estimate
+    if estimate is None or not report.reach or estimate.stages < MIN_SAMPLES:
+        return False
+    distance = estimate.root_distance(now_ns, parameters.min_dispersion)
+    return distance <= MAXDIST + PHI * 2.0**report.poll
 
 
 def is_undecided(report: PeerReport) -> bool:

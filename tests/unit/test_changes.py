@@ -1,0 +1,109 @@
+"""One line per change of state, and none for what stays as it is."""
+
+from dataclasses import replace
+from logging import INFO, WARNING
+
+from webntpd.changes import changes
+from webntpd.ntp.types import (
+    Estimate,
+    Failure,
+    Leap,
+    NoEstimate,
+    PeerReport,
+    Publication,
+    Rejection,
+    Tally,
+    Verdict,
+)
+from webntpd.status import PeerStatus, RefclockStatus, Status
+
+ESTIMATE = Estimate(
+    offset=0.0123, jitter=1e-4, root_distance=5e-4, at_ns=0, system_peer="one", leap=Leap.NONE
+)
+NOTHING = Verdict(NoEstimate.NO_PEER, {})
+SYNCHRONISED = Verdict(ESTIMATE, {"one": Tally.SYSTEM_PEER}, ("one",))
+REPORT = PeerReport(
+    name="one", reach=0, poll=4, estimate=None, fresh=False, at_ns=0, next_poll_ns=0
+)
+TIMEOUT = Failure(Rejection.TIMEOUT, "no reply within 5 s")
+
+
+def status(
+    report: PeerReport = REPORT,
+    verdict: Verdict = NOTHING,
+    refclock: RefclockStatus | None = None,
+) -> Status:
+    peer = PeerStatus(report, "websocket", Tally.UNFIT)
+    return Status(0, (peer,), verdict, (refclock,) if refclock else ())
+
+
+def told(before: Status | None, after: Status) -> list[tuple[int, str]]:
+    return list(changes(before, after))
+
+
+def test_at_the_start_it_says_that_there_is_nothing_to_publish() -> None:
+    assert told(None, status()) == [(INFO, "nothing to publish: no peer is reachable and fit")]
+
+
+def test_what_stays_as_it_is_is_not_said_again() -> None:
+    failed = status(replace(REPORT, last_failure=TIMEOUT))
+    synchronised = status(replace(REPORT, reach=1), SYNCHRONISED, RefclockStatus("SHM 2", 1))
+    for same in (status(), failed, synchronised):
+        assert told(same, same) == []
+
+
+def test_a_peer_that_comes_and_goes_is_told_each_time() -> None:
+    up = status(replace(REPORT, reach=1))
+    assert told(status(), up) == [(INFO, "peer one: reachable")]
+    assert told(up, status()) == [(WARNING, "peer one: unreachable")]
+
+
+def test_a_new_kind_of_rejection_is_told_with_its_detail() -> None:
+    timeout = status(replace(REPORT, last_failure=TIMEOUT))
+    line = (WARNING, "peer one: timeout: no reply within 5 s")
+    assert told(status(), timeout) == [line]
+    assert told(None, timeout)[0] == line
+    again = status(replace(REPORT, last_failure=replace(TIMEOUT, detail="no reply within 6 s")))
+    assert told(timeout, again) == []
+    other = status(replace(REPORT, last_failure=Failure(Rejection.TLS, "expired")))
+    assert told(timeout, other) == [(WARNING, "peer one: tls: expired")]
+
+
+def test_synchronising_says_the_peer_the_offset_and_the_bound() -> None:
+    assert told(status(), status(verdict=SYNCHRONISED)) == [
+        (INFO, "synchronised to one: offset +12.300 ms, error bound 500.0 µs")
+    ]
+
+
+def test_losing_the_majority_is_a_warning_said_once() -> None:
+    lost = status(verdict=Verdict(NoEstimate.NO_MAJORITY, {}))
+    assert told(status(verdict=SYNCHRONISED), lost) == [
+        (WARNING, "nothing to publish: no majority of the peers agrees")
+    ]
+    assert told(lost, lost) == []
+
+
+def test_a_new_system_peer_is_no_news_above_debug() -> None:
+    other = Verdict(replace(ESTIMATE, system_peer="two"), {}, ("two",))
+    lines = told(status(verdict=SYNCHRONISED), status(verdict=other))
+    assert [text for _, text in lines] == ["system peer is now two"]
+    assert all(level < INFO for level, _ in lines)
+
+
+def test_leap_seconds_are_announced_and_withdrawn() -> None:
+    def with_leap(leap: Leap) -> Status:
+        return status(verdict=replace(SYNCHRONISED, estimate=replace(ESTIMATE, leap=leap)))
+
+    none, insert, delete = map(with_leap, (Leap.NONE, Leap.INSERT, Leap.DELETE))
+    end_of_day = "at the end of this day (UTC)"
+    assert told(none, insert) == [(WARNING, f"a leap second will be inserted {end_of_day}")]
+    assert told(none, delete) == [(WARNING, f"a leap second will be deleted {end_of_day}")]
+    assert told(insert, none) == [(WARNING, "the leap second's warning is withdrawn")]
+
+
+def test_a_refclocks_first_sample_is_told() -> None:
+    publication = Publication(receive_ns=1, offset=0.0, error=1e-3, leap=Leap.NONE)
+    silent, first = RefclockStatus("SHM 2"), RefclockStatus("SHM 2", 1, last=publication)
+    line = (INFO, "refclock SHM 2: first sample published")
+    assert told(status(refclock=silent), status(refclock=first)) == [line]
+    assert told(status(refclock=first), status(refclock=replace(first, published=2))) == []

@@ -1,0 +1,97 @@
+"""Steps and suspends are noticed, and slewing is not taken for either."""
+
+import errno
+import os
+
+import pytest
+import trio
+import trio.testing
+
+from tests.fakes.clock import VirtualClock
+from webntpd import discontinuity
+from webntpd.discontinuity import Discontinuity, DiscontinuityDetector, watch_for_clock_set
+
+virtual_time = pytest.mark.usefixtures("autojump_clock")
+
+
+@pytest.mark.parametrize("step", [0.001, -0.001, 3600.0, -0.25])
+@virtual_time
+async def test_a_step_is_noticed_once(step: float) -> None:
+    clock = VirtualClock()
+    detector = DiscontinuityDetector(clock)
+    await trio.sleep(1)
+    assert detector.check() is None
+    clock.step(step)
+    assert detector.check() is Discontinuity.STEP
+    assert detector.check() is None
+
+
+@virtual_time
+async def test_a_suspend_is_told_from_a_step() -> None:
+    clock = VirtualClock()
+    detector = DiscontinuityDetector(clock)
+    clock.suspend(30)
+    assert detector.check() is Discontinuity.SUSPEND
+
+
+@virtual_time
+async def test_what_a_slewed_clock_may_do_is_no_step() -> None:
+    clock = VirtualClock()
+    detector = DiscontinuityDetector(clock)
+    await trio.sleep(60)
+    clock.step(60 * 499e-6)
+    assert detector.check() is None
+
+
+@virtual_time
+async def test_the_allowance_grows_with_the_time_between_two_checks() -> None:
+    clock = VirtualClock()
+    detector = DiscontinuityDetector(clock)
+    await trio.sleep(1)
+    clock.step(60 * 499e-6)
+    assert detector.check() is Discontinuity.STEP
+
+
+async def test_the_kernels_word_that_the_clock_was_set_is_passed_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # A pipe stands in for the timer, since no test may set the clock: an empty read end that is
+    # readable plays the read that the kernel cancels.
+    readable, write = os.pipe()
+    os.set_blocking(readable, False)
+    told = trio.Event()
+
+    def read(descriptor: int, size: int) -> bytes:
+        data = real_read(descriptor, size)
+        if descriptor == readable:
+            raise OSError(errno.ECANCELED, "cancelled")
+        return data
+
+    real_read = os.read
+    monkeypatch.setattr(discontinuity, "_timer_cancelled_on_set", lambda: readable)
+    monkeypatch.setattr(os, "read", read)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(watch_for_clock_set, told.set)
+        await trio.testing.wait_all_tasks_blocked()
+        assert not told.is_set()
+        os.write(write, b"x")
+        await told.wait()
+        nursery.cancel_scope.cancel()
+    os.close(write)
+
+
+async def test_the_real_timer_is_armed_and_quiet() -> None:
+    told = trio.Event()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(watch_for_clock_set, told.set)
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        assert not told.is_set()
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_kernel_that_will_not_tell_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> int:
+        raise OSError(errno.ENOSYS, "no timerfd")
+
+    monkeypatch.setattr(discontinuity, "_timer_cancelled_on_set", refuse)
+    await watch_for_clock_set(lambda: None)
