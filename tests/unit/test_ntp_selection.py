@@ -1,0 +1,287 @@
+"""Offsets and distances are whole numbers where it can be, so that the arithmetic is exact."""
+
+from math import sqrt
+from random import Random
+from typing import NamedTuple
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.builders import candidate
+from webntpd.ntp.selection import (
+    NMIN,
+    Candidate,
+    Intersection,
+    cluster,
+    combine,
+    select,
+    selection_jitters,
+)
+
+WORLD = Intersection(-1e6, 1e6)
+offsets = st.integers(-50, 50)
+distances = st.integers(1, 40)
+
+
+def named(intervals: list[tuple[int, int]]) -> list[Candidate]:
+    return [candidate(str(place), *map(float, pair)) for place, pair in enumerate(intervals)]
+
+
+crowds = st.lists(st.tuples(offsets, distances), min_size=1, max_size=9).map(named)
+
+
+class Election(NamedTuple):
+    """A minority of liars, a majority whose intervals hold the truth."""
+
+    truth: int
+    honest: list[Candidate]
+    liars: list[Candidate]
+
+    @property
+    def everyone(self) -> list[Candidate]:
+        return self.liars + self.honest
+
+
+@st.composite
+def elections(draw: st.DrawFn) -> Election:
+    truth = draw(offsets)
+    errors = st.tuples(st.integers(-1000, 1000), distances)
+    drawn = draw(st.lists(errors, min_size=1, max_size=6))
+    honest = [
+        candidate(f"honest{place}", truth + error / 1000 * distance, distance)
+        for place, (error, distance) in enumerate(drawn)
+    ]
+    # Rounding may push the truth out of an interval by a hair: that one would be no honest one.
+    honest = [h if h.low <= truth <= h.high else candidate(h.name, truth, 1) for h in honest]
+    lies = st.lists(st.tuples(offsets, distances), max_size=len(honest) - 1)
+    liars = [candidate(f"liar{p}", *map(float, lie)) for p, lie in enumerate(draw(lies))]
+    return Election(truth, honest, liars)
+
+
+def covering(crowd: list[Candidate], point: float) -> int:
+    return sum(one.low <= point <= one.high for one in crowd)
+
+
+# Selection
+
+
+@given(elections())
+def test_with_an_honest_majority_the_intersection_holds_the_truth(election: Election) -> None:
+    found = select(election.everyone, len(election.everyone))
+    assert found is not None
+    assert found.low <= election.truth <= found.high
+
+
+@given(elections())
+def test_no_minority_of_liars_moves_it_beyond_what_the_honest_ones_admit(
+    election: Election,
+) -> None:
+    found = select(election.everyone, len(election.everyone))
+    assert found is not None
+    assert found.low >= min(honest.low for honest in election.honest)
+    assert found.high <= max(honest.high for honest in election.honest)
+
+
+@given(elections())
+def test_the_combined_offset_is_as_near_to_the_truth_as_it_says(election: Election) -> None:
+    found = select(election.everyone, len(election.everyone))
+    assert found is not None
+    combined = combine(cluster(filter(found.meets, election.everyone)), found)
+    assert found.low - 1e-9 <= combined.offset <= found.high + 1e-9
+    assert abs(combined.offset - election.truth) <= combined.distance + 1e-9
+
+
+@given(crowds, st.integers(0, 4))
+def test_it_reaches_from_the_first_to_the_last_point_that_a_majority_covers(
+    crowd: list[Candidate], abstainers: int
+) -> None:
+    electorate = len(crowd) + abstainers
+    ends = sorted(end for one in crowd for end in (one.low, one.high))
+    agreed = [end for end in ends if 2 * covering(crowd, end) > electorate]
+    expected = Intersection(agreed[0], agreed[-1]) if agreed else None
+    assert select(crowd, electorate) == expected
+
+
+@given(crowds, st.randoms(use_true_random=False))
+def test_the_order_of_the_candidates_does_not_matter(
+    crowd: list[Candidate], random: Random
+) -> None:
+    shuffled = list(crowd)
+    random.shuffle(shuffled)
+    found = select(crowd, len(crowd))
+    assert select(shuffled, len(crowd)) == found
+    assert cluster(shuffled) == cluster(crowd)
+
+
+@given(crowds)
+def test_those_it_meets_are_a_majority(crowd: list[Candidate]) -> None:
+    found = select(crowd, len(crowd))
+    if found is not None:
+        assert 2 * sum(map(found.meets, crowd)) > len(crowd)
+
+
+@given(crowds)
+def test_it_holds_the_intersection_of_the_rfc_whenever_there_is_one(
+    crowd: list[Candidate],
+) -> None:
+    strict = rfc_5905_intersection(crowd)
+    found = select(crowd, len(crowd))
+    if strict is not None:
+        assert found is not None
+        assert found.low <= strict.low <= strict.high <= found.high
+
+
+def rfc_5905_intersection(crowd: list[Candidate]) -> Intersection | None:
+    """The loop of RFC 5905 §11.2.1, steps 1 to 5, as the text has it."""
+    edges = sorted(
+        edge for one in crowd for edge in ((one.low, -1), (one.offset, 0), (one.high, 1))
+    )
+    for falsetickers in range((len(crowd) + 1) // 2):
+        wanted = len(crowd) - falsetickers
+        low, below = scan(edges, wanted)
+        high, above = scan([(-edge, -kind) for edge, kind in reversed(edges)], wanted)
+        if low is not None and high is not None and low < -high and below + above <= falsetickers:
+            return Intersection(low, -high)
+    return None
+
+
+def scan(edges: list[tuple[float, int]], wanted: int) -> tuple[float | None, int]:
+    covered = midpoints = 0
+    for edge, kind in edges:
+        covered -= kind
+        midpoints += kind == 0
+        if covered >= wanted:
+            return edge, midpoints
+    return None, midpoints
+
+
+def test_a_liar_cannot_cut_the_truth_off_as_it_can_with_the_rule_of_the_rfc() -> None:
+    honest = [candidate("a", 5, 5), candidate("b", 9, 5)]
+    liar = candidate("liar", 7, 2)
+    assert rfc_5905_intersection([*honest, liar]) == Intersection(5, 9)
+    assert select([*honest, liar], 3) == Intersection(4, 10)  # and 4.5 may well be the truth
+
+
+def test_a_near_and_a_far_peer_agree_though_the_midpoint_of_the_far_one_is_outside() -> None:
+    crowd = [candidate("near", 0, 5), candidate("far", 15, 150)]
+    assert rfc_5905_intersection(crowd) is None
+    assert select(crowd, 2) == Intersection(-5, 5)
+
+
+def test_one_peer_alone_is_its_own_majority() -> None:
+    assert select([candidate("a", 3, 2)], 1) == Intersection(1, 5)
+
+
+def test_two_that_disagree_have_no_majority() -> None:
+    assert select([candidate("a", 0, 1), candidate("b", 3, 1)], 2) is None
+
+
+def test_two_against_two_have_no_majority() -> None:
+    crowd = [candidate(str(place), place // 2 * 10, 1) for place in range(4)]
+    assert select(crowd, 4) is None
+
+
+def test_intervals_that_touch_agree() -> None:
+    crowd = [candidate("a", 0, 1), candidate("b", 2, 1)]
+    assert select(crowd, 2) == Intersection(1, 1)
+    assert Intersection(1, 1).meets(candidate("c", 4, 3))
+    assert not Intersection(1, 1).meets(candidate("c", 4.5, 3))
+    assert not Intersection(1, 1).meets(candidate("c", -2.5, 3))
+
+
+def test_those_without_an_opinion_count_in_what_a_majority_is_of() -> None:
+    crowd = [candidate("a", 0, 1), candidate("b", 0, 1)]
+    assert select(crowd, 3) is not None
+    assert select(crowd, 4) is None
+
+
+def test_nobody_agrees_on_nothing() -> None:
+    assert select([], 0) is None
+
+
+# Cluster
+
+
+def test_an_outlier_goes() -> None:
+    crowd = [candidate(str(offset), offset, 100, jitter=3) for offset in (0, 1, 2, 3, 90)]
+    assert {survivor.offset for survivor in cluster(crowd)} == {0, 1, 2, 3}
+
+
+def test_nobody_is_dropped_for_less_than_the_jitter_of_the_best() -> None:
+    crowd = [candidate(str(offset), offset, 100, jitter=200) for offset in (0, 1, 2, 3, 90)]
+    assert len(cluster(crowd)) == 5
+
+
+def test_among_equals_in_jitter_the_more_distant_one_goes() -> None:
+    crowd = [candidate("a", -10, 20), candidate("b", 10, 30), *named([(0, 20), (0, 20)])]
+    assert "b" not in {survivor.name for survivor in cluster(crowd)}
+
+
+def test_a_preferred_outlier_stays_and_ends_the_pruning() -> None:
+    crowd = [candidate(str(offset), offset, 100) for offset in (0, 1, 2, 30)]
+    crowd.append(candidate("preferred", 90, 100, prefer=True))
+    assert len(cluster(crowd)) == 5
+
+
+def test_survivors_come_by_increasing_distance() -> None:
+    crowd = [candidate("c", 0, 3), candidate("b", 0, 1), candidate("a", 0, 3)]
+    assert [survivor.name for survivor in cluster(crowd)] == ["b", "a", "c"]
+
+
+@given(crowds)
+def test_survivors_are_of_the_crowd_and_no_fewer_than_they_may_be(crowd: list[Candidate]) -> None:
+    survivors = cluster(crowd)
+    assert set(survivors) <= set(crowd)
+    assert len(survivors) >= min(NMIN, len(crowd))
+
+
+@given(st.lists(st.tuples(offsets, distances), min_size=2, max_size=9).map(named))
+def test_the_selection_jitter_is_the_rms_of_the_differences_to_the_others(
+    crowd: list[Candidate],
+) -> None:
+    jitters = selection_jitters(crowd)
+    for one in crowd:
+        squares = sum((one.offset - other.offset) ** 2 for other in crowd)
+        assert jitters[one.name] == pytest.approx(sqrt(squares / (len(crowd) - 1)), abs=1e-9)
+
+
+# Combine
+
+
+def test_offset_and_jitter_are_weighted_by_the_inverse_of_the_distance() -> None:
+    crowd = [candidate("a", 0, 1, jitter=3), candidate("b", 8, 3, jitter=5)]
+    combined = combine(crowd, WORLD)
+    assert combined.weights == pytest.approx({"a": 0.75, "b": 0.25})
+    assert combined.offset == pytest.approx(2)
+    assert combined.jitter == pytest.approx(sqrt(0.75 * (9 + 4) + 0.25 * (25 + 36)))
+
+
+def test_the_distance_reaches_to_the_farther_end_of_the_intersection() -> None:
+    assert combine([candidate("a", 2, 4)], Intersection(-2, 3)).distance == 4
+    assert combine([candidate("a", 2, 4)], Intersection(1, 6)).distance == 4
+
+
+def test_the_distance_is_no_less_than_the_jitter() -> None:
+    crowd = [candidate("a", 0, 1), candidate("b", 2, 1)]
+    combined = combine(crowd, Intersection(1, 1))
+    assert combined.offset == 1
+    assert combined.distance == combined.jitter == 1
+
+
+def test_an_offset_that_cannot_be_right_counts_with_the_nearest_point_that_can() -> None:
+    crowd = [candidate("near", 0, 5), candidate("far", 15, 5)]
+    assert combine(crowd, Intersection(-5, 5)).offset == pytest.approx(2.5)
+
+
+def test_the_preferred_survivor_speaks_alone() -> None:
+    crowd = [candidate("a", 0, 1), candidate("b", 8, 3, jitter=5, prefer=True)]
+    combined = combine(crowd, WORLD)
+    assert combined.weights == {"b": 1.0}
+    assert combined.offset == 8
+    assert combined.jitter == 5
+
+
+@given(crowds)
+def test_the_weights_sum_to_one(crowd: list[Candidate]) -> None:
+    assert sum(combine(crowd, WORLD).weights.values()) == pytest.approx(1)
