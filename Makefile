@@ -28,7 +28,10 @@ lint: $(READY)   ## ruff: rules and format
 types: $(READY)  ## mypy --strict
 	$(BIN)/mypy
 
-check: lint types test  ## everything that a commit must pass
+coverage: $(READY)  ## the pure part: every branch of a module by its own test file
+	$(BIN)/python tests/pure_coverage.py
+
+check: lint types test coverage  ## everything that a commit must pass
 
 simulate: $(READY) ## simulated days beside the reference client's rule (ARGS="--seed 1 --hours 8")
 	$(BIN)/python -m benchmarks.simulation $(ARGS)
