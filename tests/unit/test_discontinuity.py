@@ -6,17 +6,15 @@ import os
 import pytest
 import trio
 import trio.testing
+from trio.testing import MockClock
 
 from tests.fakes.clock import VirtualClock
 from webntpd import discontinuity
 from webntpd.discontinuity import Discontinuity, DiscontinuityDetector, watch_for_clock_set
 
-virtual_time = pytest.mark.usefixtures("autojump_clock")
-
 
 @pytest.mark.parametrize("step", [0.001, -0.001, 3600.0, -0.25])
-@virtual_time
-async def test_a_step_is_noticed_once(step: float) -> None:
+async def test_a_step_is_noticed_once(autojump_clock: MockClock, step: float) -> None:
     clock = VirtualClock()
     detector = DiscontinuityDetector(clock)
     await trio.sleep(1)
@@ -26,16 +24,14 @@ async def test_a_step_is_noticed_once(step: float) -> None:
     assert detector.check() is None
 
 
-@virtual_time
-async def test_a_suspend_is_told_from_a_step() -> None:
+async def test_a_suspend_is_told_from_a_step(autojump_clock: MockClock) -> None:
     clock = VirtualClock()
     detector = DiscontinuityDetector(clock)
     clock.suspend(30)
     assert detector.check() is Discontinuity.SUSPEND
 
 
-@virtual_time
-async def test_what_a_slewed_clock_may_do_is_no_step() -> None:
+async def test_what_a_slewed_clock_may_do_is_no_step(autojump_clock: MockClock) -> None:
     clock = VirtualClock()
     detector = DiscontinuityDetector(clock)
     await trio.sleep(60)
@@ -43,8 +39,9 @@ async def test_what_a_slewed_clock_may_do_is_no_step() -> None:
     assert detector.check() is None
 
 
-@virtual_time
-async def test_the_allowance_grows_with_the_time_between_two_checks() -> None:
+async def test_the_allowance_grows_with_the_time_between_two_checks(
+    autojump_clock: MockClock,
+) -> None:
     clock = VirtualClock()
     detector = DiscontinuityDetector(clock)
     await trio.sleep(1)
