@@ -1,0 +1,104 @@
+"""The programs that discipline clocks, as a test sees them: what they believe, in RFC 5905's sign.
+
+Each is configured to poll as fast as it can, and none of them to touch the clock.
+"""
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.system.harness import Sandbox, eventually, require, unavailable
+
+UNIT = 2
+CHRONY_PORT = "32323"
+NTPSEC = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "webntpd" / "ntpsec"
+
+
+@dataclass(frozen=True)
+class View:
+    """What a consumer says of its refclock: `selected` to be followed, reach, and offset in s."""
+
+    selected: bool
+    reach: int
+    offset: float
+
+    def agrees(self, offset: float, within: float = 1e-3) -> bool:
+        """Whether it has taken at least two samples, trusts them, and read them right."""
+        return self.selected and self.reach >= 3 and abs(self.offset - offset) < within
+
+
+class Chrony:
+    """chronyd, which with -x only keeps an account of how wrong the clock is."""
+
+    def __init__(self, sandbox: Sandbox, refclock: str) -> None:
+        self._sandbox = sandbox
+        self._chronyc = (
+            require("chronyc"), "-n", "-c", "-h", "127.0.0.1", "-p", CHRONY_PORT
+        )  # fmt: skip
+        config = sandbox.path / "chrony.conf"
+        config.write_text(
+            f"refclock {refclock} refid WEB poll 0 dpoll -1 filter 1 delay 0.001 precision 1e-4\n"
+            f"cmdport {CHRONY_PORT}\nbindcmdaddress 127.0.0.1\nport 0\n"
+            f"pidfile {sandbox.path}/chronyd.pid\n"
+        )
+        self.program = sandbox.start(require("chronyd"), "-x", "-d", "-u", "root", "-f", config)
+
+    @classmethod
+    def by_shm(cls, sandbox: Sandbox) -> "Chrony":
+        return cls(sandbox, f"SHM {UNIT}:perm=0600")
+
+    @classmethod
+    def by_sock(cls, sandbox: Sandbox) -> tuple["Chrony", Path]:
+        path = sandbox.path / "chrony.sock"
+        consumer = cls(sandbox, f"SOCK {path}")
+        eventually(path.exists, "chronyd's socket")
+        return consumer, path
+
+    def view(self) -> View | None:
+        """`tracking` has the sum of all corrections that -x kept chronyd from making."""
+        sources = self._sandbox.run(*self._chronyc, "sources").split(",")
+        tracking = self._sandbox.run(*self._chronyc, "tracking").split(",")
+        if len(sources) < 6 or len(tracking) < 5:
+            return None
+        return View(sources[1] == "*", int(sources[5], 8), float(tracking[4]))
+
+
+class NtpSec:
+    """NTPsec's ntpd, unpacked by fetch-ntpsec because its package conflicts with chrony's."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        if not (NTPSEC / "usr/sbin/ntpd").exists():
+            unavailable("NTPsec is not unpacked: run tests/system/fetch-ntpsec")
+        self._sandbox = sandbox
+        libraries = next(NTPSEC.glob("usr/lib/*/ntp"))
+        self._env = {
+            "PYTHONPATH": f"{NTPSEC}/usr/lib/python3/dist-packages",
+            "LD_LIBRARY_PATH": str(libraries),
+        }
+        config = sandbox.path / "ntp.conf"
+        config.write_text(
+            "disable ntp\n"
+            f"refclock shm unit {UNIT} refid WEB minpoll 1 maxpoll 1\n"
+            "restrict default nomodify\nrestrict 127.0.0.1\n"
+        )
+        self.program = sandbox.start(
+            NTPSEC / "usr/sbin/ntpd", "-n", "-g", "-c", config, "-I", "lo",
+            "-p", sandbox.path / "ntpd.pid",
+        )  # fmt: skip
+
+    def ntpq(self, *arguments: str) -> str:
+        return self._sandbox.run(
+            "/usr/bin/python3", NTPSEC / "usr/bin/ntpq", *arguments, "127.0.0.1", env=self._env
+        )
+
+    def view(self) -> View | None:
+        """From the line of `ntpq -p`: tally, remote, refid, st, t, when, poll, reach, delay, ..."""
+        line = re.search(r"^(.)SHM\(2\) +\.WEB\. +(.*)$", self.ntpq("-pn"), re.MULTILINE)
+        if line is None:
+            return None
+        reach, _, offset = line[2].split()[4:7]
+        return View(line[1] == "*", int(reach, 8), float(offset) / 1e3)
+
+
+Consumer = Chrony | NtpSec

@@ -1,0 +1,154 @@
+"""Real programs in a place of their own, where none of them can touch the machine's clock.
+
+A sandbox is a private network (loopback alone), private System V shared memory, and no
+CAP_SYS_TIME: whatever a consumer is configured to do, setting the clock is beyond it. Programs
+end with the sandbox, each by its own pid, and at the latest with the process that started them.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import NoReturn, TypeVar
+
+import pytest
+
+PATIENCE = 30.0  # s: how long a condition may take to become true on a slow machine
+POLL_INTERVAL = 0.1  # s
+ROOT = Path(__file__).parent.parent.parent
+SEARCH = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"))
+
+T = TypeVar("T")
+
+
+def unavailable(what: str) -> NoReturn:
+    """Skip the test, but fail it where everything is supposed to be installed."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"{what}: .ci/run must provide it")
+    pytest.skip(what)
+
+
+def require(program: str) -> str:
+    """The path of an installed program."""
+    found = shutil.which(program, path=SEARCH)
+    return found or unavailable(f"{program} is not installed")
+
+
+def eventually(probe: Callable[[], T | None], what: str, patience: float = PATIENCE) -> T:
+    """The first result of `probe` that is true."""
+    deadline = time.monotonic() + patience
+    while True:
+        if result := probe():
+            return result
+        if time.monotonic() > deadline:
+            pytest.fail(f"{what}: not within {patience} s")
+        time.sleep(POLL_INTERVAL)
+
+
+class Program:
+    """A running program, its output in a file."""
+
+    def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
+        self._process = process
+        self._log = log
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def output(self) -> str:
+        return self._log.read_text(errors="replace")
+
+    @property
+    def running(self) -> bool:
+        return self._process.poll() is None
+
+    def signal(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+
+    def wait(self, patience: float = PATIENCE) -> int:
+        """The exit code, negative for a signal."""
+        return self._process.wait(patience)
+
+    def stop(self) -> int:
+        """End the program, politely at first."""
+        self._process.terminate()
+        try:
+            return self.wait()
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            return self.wait()
+
+
+class Sandbox:
+    """Where a test's programs run; `path` is a directory for their files."""
+
+    def __init__(self, holder: int, path: Path, programs: ExitStack) -> None:
+        self.path = path
+        self._programs = programs
+        self._enter = (
+            require("nsenter"),
+            f"--ipc=/proc/{holder}/ns/ipc",
+            f"--net=/proc/{holder}/ns/net",
+            require("setpriv"),
+            "--bounding-set=-sys_time",
+            "--inh-caps=-sys_time",
+            "--pdeathsig=KILL",
+        )
+
+    def start(self, *argv: str | Path, env: Mapping[str, str] | None = None) -> Program:
+        """Start a program, which is ended with the sandbox. Its output shows if the test fails."""
+        log = self.path / f"{Path(argv[0]).name}-{time.monotonic_ns()}.log"
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [*self._enter, *argv],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **(env or {})},
+                cwd=ROOT,
+            )
+        program = Program(process, log)
+        self._programs.callback(lambda: print(f"--- {log.name}\n{program.output}"))
+        self._programs.callback(program.stop)
+        return program
+
+    def run(self, *argv: str | Path, env: Mapping[str, str] | None = None) -> str:
+        """What a program prints, whatever its exit code."""
+        return subprocess.run(
+            [*self._enter, *argv],
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            env={**os.environ, **(env or {})},
+            cwd=ROOT,
+        ).stdout
+
+
+@contextmanager
+def sandbox(path: Path) -> Iterator[Sandbox]:
+    """Make a sandbox, or skip the test where the system does not let us."""
+    if os.geteuid() != 0:
+        unavailable("only root may make namespaces")
+    command = f"{require('ip')} link set lo up && echo ready && exec cat"
+    with (
+        subprocess.Popen(
+            [require("unshare"), "--ipc", "--net", "sh", "-c", command],
+            stdin=subprocess.PIPE,  # closed with this process, which ends the holder too
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        ) as holder,
+        ExitStack() as programs,
+    ):
+        assert holder.stdin is not None
+        assert holder.stdout is not None
+        programs.callback(holder.stdin.close)
+        if (line := holder.stdout.readline()) != b"ready\n":
+            unavailable(f"no namespaces: {line.decode()}")
+        yield Sandbox(holder.pid, path, programs)
