@@ -11,6 +11,8 @@ ROOT = Path(__file__).parent.parent / "webntpd"
 LAYERS: list[set[str]] = [
     {"__main__"},
     {"cli", "compat"},
+    {"arguments", "demo", "query"},
+    {"consumers", "render", "terminal"},
     {"supervisor"},
     {"peer_task", "system_task"},
     {"config"},
@@ -25,7 +27,7 @@ LAYERS: list[set[str]] = [
     {"leap", "wire"},
     {"ntp"},
 ]  # fmt: skip
-PURE = {"changes", "onwire", "status", "leap", "wire", "ntp"}
+PURE = {"changes", "onwire", "render", "status", "leap", "wire", "ntp"}
 FORBIDDEN_IN_PURE = {
     "asyncio", "datetime", "httpcore", "httpx", "os", "pathlib", "random", "select", "selectors",
     "socket", "ssl", "subprocess", "threading", "time", "trio", "trio_websocket",

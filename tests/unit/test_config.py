@@ -13,7 +13,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webntpd.config import Config, ConfigError, PeerSpec, RefclockSpec, load, load_to_run
+from webntpd.config import (
+    Config,
+    ConfigError,
+    PeerSpec,
+    RefclockSpec,
+    load,
+    load_to_run,
+    peer_from,
+    server_from,
+)
 from webntpd.config.document import DEFAULT_LEAP_FILE, Document
 from webntpd.config.faults import KEYS
 from webntpd.exchange import ExchangeParameters, Kind
@@ -335,6 +344,15 @@ PEER = '[[peer]]\nurl = "ws://a"\n'
             '[server]\nallow_cross_origin = ["https://a/"]',
             None,
         ),
+        (
+            '[[refclock]]\ntype = "sock"\npath = "run/x.sock"',
+            (
+                "[[refclock]] #1 path: must be absolute, without spaces, of at most 107 bytes,"
+                " not 'run/x.sock'"
+            ),
+        ),
+        ('[[refclock]]\ntype = "sock"\npath = "/run/x y.sock"', None),
+        (f'[[refclock]]\ntype = "sock"\npath = "/{"x" * 107}"', None),
         ("[server]\nmax_error = 0", "[server] max_error: should be greater than 0, not 0"),
         (
             '[leap]\nfile = "/nonexistent"',
@@ -484,6 +502,33 @@ def test_whatever_is_written_is_a_configuration_or_a_list_of_faults(
         found = error.faults
     assert found is None or (found and all(fault.startswith(f"{path}: ") for fault in found))
     assert all(fault.isprintable() for fault in found or [])
+
+
+# -- from a command line ---------------------------------------------------------------------
+
+
+def test_a_peer_can_be_made_of_single_keys() -> None:
+    spec = peer_from({"url": "http://a", "kind": Kind.TIME_HEADER, "proxy": None})
+    assert spec.exchange == ExchangeParameters("http://a", Kind.TIME_HEADER)
+
+
+@pytest.mark.parametrize(
+    ("keys", "fault"),
+    [
+        ({"url": "x"}, "url: must begin with one of "),
+        ({"url": "ws://a", "timeout": -1.0}, "timeout: should be greater than 0, not -1.0"),
+        ({"url": "ws://a", "kind": Kind.HTTP}, 'kind must be "websocket" for ws://a, not "http"'),
+    ],
+)
+def test_a_fault_in_a_single_key_names_no_file(keys: dict[str, Any], fault: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        peer_from(keys)
+    (line,) = caught.value.faults
+    assert line.startswith(fault)
+
+
+def test_a_server_can_be_made_of_single_keys() -> None:
+    assert server_from({"listen": [":80"], "local": True}) == ServerParameters((":80",), local=True)
 
 
 # -- the file that is installed --------------------------------------------------------------

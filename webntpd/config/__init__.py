@@ -1,7 +1,7 @@
 """The configuration: a TOML file and the environment, made into frozen parameter objects."""
 
 from webntpd.config.faults import CONFIG_VARIABLE, ConfigError
-from webntpd.config.loading import DEFAULT_PATH, load, load_to_run
+from webntpd.config.loading import DEFAULT_PATH, load, load_to_run, peer_from, server_from
 from webntpd.config.parameters import Config, PeerSpec, RefclockSpec
 
 __all__ = [
@@ -13,4 +13,6 @@ __all__ = [
     "RefclockSpec",
     "load",
     "load_to_run",
+    "peer_from",
+    "server_from",
 ]

@@ -97,6 +97,14 @@ def _existing_file(path: Path) -> Path:
     return path
 
 
+def _socket_path(path: Path) -> Path:
+    text = str(path)
+    # chrony's configuration cannot quote, and sockaddr_un has room for 107 bytes.
+    if not path.is_absolute() or not text.isprintable() or " " in text or len(bytes(path)) > 107:
+        raise ValueError(f"must be absolute, without spaces, of at most 107 bytes, not {text!r}")
+    return path
+
+
 def _name(text: str) -> str:
     if not text or not text.isprintable():
         raise ValueError(f"must be printable and not empty, not {text!r}")
@@ -110,7 +118,7 @@ ListenAddress = Annotated[str, AfterValidator(_listen_address)]
 Name = Annotated[str, AfterValidator(_name)]
 # TOML has neither paths nor enumerations: those two are made from text.
 FilePath = Annotated[Path, Field(strict=False), AfterValidator(_existing_file)]
-SocketPath = Annotated[Path, Field(strict=False)]
+SocketPath = Annotated[Path, Field(strict=False), AfterValidator(_socket_path)]
 KindName = Annotated[Kind, Field(strict=False)]
 
 Poll = Annotated[int, Field(ge=0, le=17)]

@@ -116,6 +116,13 @@ def validation_faults(path: Path, error: ValidationError) -> list[str]:
     return [line(path, key, ", or ".join(each)) for key, each in reasons.items()]
 
 
+def section_faults(error: ValidationError) -> list[str]:
+    """The same for keys that were given one by one, so that no file has to be named."""
+    return [
+        ": ".join([*map(str, details["loc"][:1]), _reason(details)]) for details in error.errors()
+    ]
+
+
 def unknown_variables() -> Iterator[str]:
     """A fault for each WEBNTPD_ variable that names no section: a misspelt one must not pass."""
     sections = Document.model_fields

@@ -1,25 +1,38 @@
 """Reads the configuration, and refuses one that contradicts itself."""
 
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import ValidationError
 from pydantic_settings import SettingsConfigDict
 
-from webntpd.config.document import Document
+from webntpd.config.document import Document, PeerSection, Section, ServerSection
 from webntpd.config.faults import (
     ConfigError,
     Key,
     line,
+    section_faults,
     syntax_fault,
     unknown_variables,
     validation_faults,
 )
-from webntpd.config.parameters import Config, config_of, peer_name, refclock_parameters
+from webntpd.config.parameters import (
+    Config,
+    PeerSpec,
+    config_of,
+    peer_name,
+    peer_spec,
+    refclock_parameters,
+    server_parameters,
+)
 from webntpd.refclock import ShmParameters
+from webntpd.server import ServerParameters
 
 DEFAULT_PATH = Path("/etc/webntpd.toml")
+
+SectionT = TypeVar("SectionT", bound=Section)
 
 
 def load(path: Path | None = None) -> Config:
@@ -43,6 +56,24 @@ def load_to_run(path: Path | None = None) -> Config:
             [f'{file}: [[refclock]]: no consumer would be fed: add one, e.g. type = "shm"']
         )
     return config
+
+
+def peer_from(keys: Mapping[str, object]) -> PeerSpec:
+    """The peer of a command line; a None stands for a key that was not given."""
+    return peer_spec(_section(PeerSection, keys))
+
+
+def server_from(keys: Mapping[str, object]) -> ServerParameters | None:
+    """The server of a command line, as peer_from()."""
+    return server_parameters(_section(ServerSection, keys))
+
+
+def _section(model: type[SectionT], keys: Mapping[str, object]) -> SectionT:
+    given = {name: value for name, value in keys.items() if value is not None}
+    try:
+        return model.model_validate(given)
+    except ValidationError as error:
+        raise ConfigError(section_faults(error)) from error
 
 
 def _read(path: Path, *, must_exist: bool) -> Document:

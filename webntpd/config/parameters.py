@@ -55,12 +55,12 @@ class Config:
 
 def config_of(document: Document) -> Config:
     return Config(
-        peers=tuple(_peer_spec(peer) for peer in document.peer),
+        peers=tuple(peer_spec(peer) for peer in document.peer),
         refclocks=tuple(
             RefclockSpec(refclock_parameters(each), each.peer) for each in document.refclock
         ),
         system=SystemParameters(minimum_agreeing=document.system.minimum_agreeing),
-        server=_server_parameters(document.server),
+        server=server_parameters(document.server),
         leap_file=document.leap.file,
         log_level=document.log.level,
     )
@@ -70,7 +70,7 @@ def peer_name(peer: PeerSection) -> str:
     return peer.url if peer.name is None else peer.name
 
 
-def _peer_spec(peer: PeerSection) -> PeerSpec:
+def peer_spec(peer: PeerSection) -> PeerSpec:
     kind = peer.kind or KINDS[urlsplit(peer.url).scheme][0]
     minpoll, maxpoll = _poll_range(peer, DEFAULT_MINPOLL[kind])
     return PeerSpec(
@@ -113,7 +113,7 @@ def refclock_parameters(section: ShmSection | SockSection) -> RefclockParameters
     return SockParameters(section.path)
 
 
-def _server_parameters(section: ServerSection) -> ServerParameters | None:
+def server_parameters(section: ServerSection) -> ServerParameters | None:
     if not section.listen:
         return None
     origins = section.allow_cross_origin

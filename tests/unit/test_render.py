@@ -1,0 +1,136 @@
+"""A snapshot as text."""
+
+from dataclasses import replace
+
+import pytest
+
+from webntpd.ntp.types import (
+    NS_PER_S,
+    Estimate,
+    Failure,
+    Formula,
+    Leap,
+    NoEstimate,
+    PeerEstimate,
+    PeerReport,
+    Provenance,
+    Publication,
+    Rejection,
+    StampSource,
+    Tally,
+    Verdict,
+)
+from webntpd.render import age, peer_lines, refclock_line, status_lines, table
+from webntpd.status import PeerStatus, RefclockStatus, Status
+
+NOW_NS = 1000 * NS_PER_S
+
+GOOD = PeerReport(
+    name="wss://time.example.org/",
+    reach=0o377,
+    poll=4,
+    estimate=PeerEstimate(
+        offset=-0.000123,
+        delay=0.0123,
+        dispersion=1e-6,
+        jitter=4.5e-6,
+        at_ns=NOW_NS,
+        provenance=Provenance(Formula.INTERLEAVED, StampSource.KERNEL, StampSource.KERNEL),
+    ),
+    fresh=True,
+    at_ns=NOW_NS,
+    next_poll_ns=NOW_NS,
+    last_reply_ns=NOW_NS - 12 * NS_PER_S,
+)
+DEAD = PeerReport(
+    name="http://dead.example/",
+    reach=0,
+    poll=6,
+    estimate=None,
+    fresh=False,
+    at_ns=NOW_NS,
+    next_poll_ns=NOW_NS,
+    last_failure=Failure(Rejection.CONNECT, "refused"),
+)
+PEERS = (
+    PeerStatus(GOOD, "websocket", Tally.SYSTEM_PEER),
+    PeerStatus(DEAD, "http", Tally.UNFIT),
+)
+ESTIMATE = Estimate(-0.000123, 4.5e-6, 0.0065, NOW_NS, GOOD.name)
+STATUS = Status(NOW_NS, PEERS, Verdict(ESTIMATE, {}, (GOOD.name,)))
+
+
+def test_the_peers_stand_in_the_columns_of_ntpq() -> None:
+    assert peer_lines(STATUS) == [
+        (
+            " remote                   kind       reach  poll  when      delay     offset  jitter"
+            "  stamps              last rejection"
+        ),
+        (
+            "*wss://time.example.org/  websocket    377    16    12  12.300 ms  -123.0 µs  4.5 µs"
+            "  interleaved kernel  -"
+        ),
+        (
+            " http://dead.example/     http           0    64     -          -          -       -"
+            "  -                   connect"
+        ),
+    ]
+
+
+def test_a_snapshot_begins_with_its_state_in_words() -> None:
+    lines = status_lines(STATUS)
+    assert lines[0].startswith("synchronised to wss://time.example.org/, offset -123.0 µs")
+    assert lines[1:] == ["", *peer_lines(STATUS)]
+
+
+def test_the_reason_for_no_estimate_is_shown() -> None:
+    status = replace(STATUS, verdict=Verdict(NoEstimate.NO_MAJORITY, {}))
+    assert status_lines(status)[0].startswith("no majority of the peers agrees")
+
+
+def test_a_snapshot_without_peers_has_the_heading_alone() -> None:
+    status = Status(NOW_NS, (), Verdict(NoEstimate.NO_PEER, {}))
+    assert len(peer_lines(status)) == 1
+
+
+def test_the_outputs_stand_below_the_peers() -> None:
+    status = replace(STATUS, refclocks=(RefclockStatus("SHM(2)"), RefclockStatus("SHM(3)")))
+    assert status_lines(status)[-3:] == [
+        "",
+        "SHM(2): 0 samples published",
+        "SHM(3): 0 samples published",
+    ]
+
+
+def test_an_output_says_what_it_got_and_what_is_wrong() -> None:
+    refclock = RefclockStatus(
+        "SHM(2)",
+        published=7,
+        not_consumed=3,
+        failures=2,
+        problem="nobody reads",
+        last=Publication(0, 0.0015, 0.1, Leap.NONE),
+    )
+    assert refclock_line(refclock) == (
+        "SHM(2): 7 samples published, last +1.500 ms, 3 not consumed, 2 failures, nobody reads"
+    )
+
+
+@pytest.mark.parametrize(
+    ("elapsed", "text"),
+    [(0, "0"), (299, "299"), (300, "5m"), (17_999, "299m"), (18_000, "5h"), (432_000, "5d")],
+)
+def test_ages_grow_in_unit(elapsed: int, text: str) -> None:
+    assert age(NOW_NS, NOW_NS + elapsed * NS_PER_S) == text
+
+
+def test_what_never_was_has_no_age() -> None:
+    assert age(None, NOW_NS) == "-"
+
+
+def test_columns_are_as_wide_as_they_must_be() -> None:
+    assert table(("remote", "poll"), [("a", "1"), ("longer-one", "10000")]) == [
+        "remote       poll",
+        "a               1",
+        "longer-one  10000",
+    ]

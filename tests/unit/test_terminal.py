@@ -1,0 +1,97 @@
+"""What is drawn on a terminal, seen by a small terminal of our own."""
+
+import io
+import logging
+import os
+import re
+import shutil
+
+import pytest
+
+from webntpd.terminal import LiveView, Progress
+
+
+class Screen(io.StringIO):
+    """A terminal: it understands what LiveView and Progress write, and nothing else."""
+
+    def isatty(self) -> bool:
+        return True
+
+    @property
+    def rows(self) -> list[str]:
+        rows = [""]
+        for token in re.findall(r"\x1b\[\d*[FJK]|\n|\r|[^\x1b\n\r]+", self.getvalue()):
+            if token == "\n":
+                rows.append("")
+            elif token == "\r":
+                returned = True
+                continue
+            elif token.endswith("F"):
+                count = int(token[2:-1])
+                assert count < len(rows), "above the top of the screen"
+                del rows[len(rows) - count :]
+                rows[-1] = ""
+            elif token == "\x1b[K":
+                assert returned
+                rows[-1] = ""
+            elif token != "\x1b[J":
+                rows[-1] += token
+            returned = False
+        return rows
+
+
+@pytest.fixture(autouse=True)
+def _eighty_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "get_terminal_size", lambda: os.terminal_size((80, 24)))
+
+
+def test_a_block_is_drawn_in_the_place_of_the_one_before() -> None:
+    screen = Screen()
+    view = LiveView(screen)
+    view.show(["one", "two"])
+    assert screen.rows == ["one", "two", ""]
+    view.show(["three"])
+    assert screen.rows == ["three", ""]
+
+
+def test_what_is_written_stays_above_the_block() -> None:
+    screen = Screen()
+    view = LiveView(screen)
+    view.write("before\n")
+    view.show(["block"])
+    logging.StreamHandler(view).emit(logging.makeLogRecord({"msg": "a line of the log"}))
+    view.flush()
+    assert screen.rows == ["before", "a line of the log", "block", ""]
+    view.show(["new block"])
+    assert screen.rows == ["before", "a line of the log", "new block", ""]
+
+
+def test_a_line_never_wraps() -> None:
+    screen = Screen()
+    LiveView(screen).show(["x" * 100])
+    assert screen.rows == ["x" * 80, ""]
+
+
+def test_without_a_terminal_each_line_is_printed_once() -> None:
+    stream = io.StringIO()
+    view = LiveView(stream)
+    view.show(["heading", "a 1"])
+    view.write("a line of the log\n")
+    view.show(["heading", "a 2"])
+    assert stream.getvalue() == "heading\na 1\na line of the log\na 2\n"
+
+
+def test_progress_replaces_its_line_and_goes_away() -> None:
+    screen = Screen()
+    progress = Progress(screen)
+    progress.show("1 of 2")
+    progress.show("2 of 2")
+    assert screen.rows == ["2 of 2"]
+    progress.show("")
+    assert screen.rows == [""]
+
+
+def test_progress_is_not_for_files() -> None:
+    stream = io.StringIO()
+    Progress(stream).show("1 of 2")
+    assert not stream.getvalue()

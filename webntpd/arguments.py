@@ -1,0 +1,153 @@
+"""The arguments of the `webntpd` command, and its help."""
+
+import argparse
+from pathlib import Path
+
+from webntpd import __version__
+from webntpd.config import CONFIG_VARIABLE, DEFAULT_PATH
+from webntpd.consumers import Consumer
+from webntpd.exchange import Kind
+
+DESCRIPTION = """\
+Keep the clock right where NTP's UDP port is closed: poll WebNTP servers over
+HTTP and WebSocket, and hand the best offset to ntpd, NTPsec, chrony or ntpd-rs.
+"""
+EXIT_CODES = """\
+exit codes:
+  0  all is well
+  1  no answer, or it could not be done
+  2  wrong usage, or a fault in the configuration
+"""
+DEFAULT_ADDRESS = "127.0.0.1:8080"
+DEFAULT_SAMPLES = 8
+MOST_SAMPLES = 1000
+HELP_WIDTH = 80
+
+
+class Formatter(argparse.RawDescriptionHelpFormatter):
+    """Help for 80 columns, whatever the terminal's width."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=HELP_WIDTH, max_help_position=26)
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser; `command` is the name of the chosen command."""
+    parser = argparse.ArgumentParser(
+        "webntpd", description=DESCRIPTION, epilog=EXIT_CODES, formatter_class=Formatter
+    )
+    parser.add_argument("--version", action="version", version=f"webntpd {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(name: str, summary: str, more: str = "") -> argparse.ArgumentParser:
+        return commands.add_parser(
+            name, help=summary, description=f"{summary}.\n{more}", formatter_class=Formatter
+        )
+
+    _add_run(command("run", "Run the daemon", RUN))
+    _add_query(command("query", "Ask servers for the time once", QUERY))
+    _add_serve(command("serve", "Run a WebNTP server, without a configuration file", SERVE))
+    _add_config(command("check-config", "Check the configuration", CHECK))
+    consumer = command("consumer-config", "Print what the clock's daemon must be told", CONSUMER)
+    consumer.add_argument("consumer", type=Consumer, choices=list(Consumer), metavar="CONSUMER")
+    _add_config(consumer)
+    return parser
+
+
+RUN = """
+Polls the configured servers, and feeds the configured refclocks, until SIGTERM
+or Ctrl-C. SIGHUP reloads the configuration.
+"""
+
+QUERY = """
+URL is http(s)://... or ws(s)://... Several servers are asked one after the
+other, so that they do not disturb each other's samples, and then voted on.
+
+A positive offset means that this machine's clock is behind (chronyc has the
+opposite sign). The error bounds the offset's error, as long as the server is
+right. The exit code is 0 if every server gave all samples, else 1.
+
+--json prints one object: "version", "servers" and "combined", all times in
+seconds. A server has "url", "kind", "samples", "estimate" (null if there is
+none; "offset", "error", "delay", "jitter", "leap", "stamps") and "rejection"
+(null, or "name" and "detail"). "combined" is null if no majority agrees, else
+"offset", "error", "jitter" and "survivors".
+"""
+
+SERVE = """
+Answers on HTTP and WebSocket alike, until SIGTERM or Ctrl-C. The time is this
+machine's; replies say whether the kernel holds it to be synchronised.
+"""
+
+CHECK = """
+Prints one line for each fault, with file, key and reason.
+"""
+
+CONSUMER = f"""
+CONSUMER is one of {", ".join(Consumer)}. The lines are those
+for this very configuration: unit or socket, poll, delay, precision.
+"""
+
+
+def _add_config(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help=f"the configuration; default: ${CONFIG_VARIABLE}, else {DEFAULT_PATH}",
+    )
+
+
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument(
+        "--demo",
+        action="store_true",
+        help="no configuration: a server on loopback as the peer, over HTTP and WebSocket,"
+        " SHM unit 2 as the output, and its status on the terminal",
+    )
+    _add_config(which)  # type: ignore[arg-type]  # a group adds arguments as a parser does
+
+
+def _add_query(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("urls", nargs="+", metavar="URL")
+    add(
+        "-p",
+        "--samples",
+        type=_sample_count,
+        default=DEFAULT_SAMPLES,
+        metavar="SAMPLES",
+        help=f"samples of each server, 1 to {MOST_SAMPLES}; default: {DEFAULT_SAMPLES}",
+    )
+    add("--json", action="store_true", help="print JSON")
+    add("--kind", choices=list(Kind), type=Kind, metavar="KIND", help=KIND_HELP)
+    add("--accept-date", action="store_true", help="make do with the Date header of a time-header")
+    add("--proxy", metavar="URL", help='HTTP proxy, "" for none; default: from the environment')
+    add("--ca-file", type=Path, metavar="FILE", help="certificates to trust, not the system's")
+    add("--timeout", type=float, metavar="SECONDS", help="of each step; default: 5")
+
+
+KIND_HELP = 'how to ask, where the URL does not say: "time-header" for Time over HTTPS'
+
+
+def _sample_count(text: str) -> int:
+    count = int(text)
+    if not 1 <= count <= MOST_SAMPLES:
+        raise argparse.ArgumentTypeError(f"must be 1 to {MOST_SAMPLES}, not {count}")
+    return count
+
+
+def _add_serve(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add(
+        "listen",
+        nargs="*",
+        default=[DEFAULT_ADDRESS],
+        metavar="ADDR:PORT",
+        help=f"where to listen; default: {DEFAULT_ADDRESS}",
+    )
+    add("--local", action="store_true", help="declare this machine's clock good")
+    add("--allow-cross-origin", action="store_true", help="let web pages of any origin ask")
+    # A server whose clock is wrong by a known amount is what tests of a client need.
+    add("--clock-shift", type=float, default=0.0, help=argparse.SUPPRESS)

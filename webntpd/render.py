@@ -1,0 +1,110 @@
+"""A snapshot as text: the columns of `ntpq -p`, and what the outputs got.
+
+Signs are NTP's: a positive offset means that the local clock is behind. chronyc has the opposite.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from webntpd.ntp.types import NS_PER_S
+from webntpd.status import PeerStatus, RefclockStatus, Status, seconds, signed_seconds, summary
+
+NOTHING = "-"
+
+PEER_COLUMNS = (
+    "remote",
+    "kind",
+    "reach",
+    "poll",
+    "when",
+    "delay",
+    "offset",
+    "jitter",
+    "stamps",
+    "last rejection",
+)
+NUMERIC = {"reach", "poll", "when", "delay", "offset", "jitter", "error", "samples"}
+"""The columns that are set flush right."""
+
+
+def status_lines(status: Status) -> list[str]:
+    """The whole snapshot: the state in words, the peers, the outputs."""
+    return [
+        summary(status),
+        "",
+        *peer_lines(status),
+        *("" for _ in status.refclocks[:1]),
+        *map(refclock_line, status.refclocks),
+    ]
+
+
+def peer_lines(status: Status) -> list[str]:
+    """The table of the peers; the first character of a line is ntpq's tally."""
+    rows = [peer_row(peer, status.at_ns) for peer in status.peers]
+    heading, *lines = table(PEER_COLUMNS, rows)
+    return [
+        f" {heading}",
+        *(f"{peer.tally}{line}" for peer, line in zip(status.peers, lines, strict=True)),
+    ]
+
+
+def peer_row(peer: PeerStatus, now_ns: int) -> tuple[str, ...]:
+    """One peer's columns as of monotonic `now_ns`."""
+    report, estimate = peer.report, peer.report.estimate
+    measured = (NOTHING,) * 4
+    if estimate:
+        measured = (
+            seconds(estimate.delay),
+            signed_seconds(estimate.offset),
+            seconds(estimate.jitter),
+            str(estimate.provenance or NOTHING),
+        )
+    failure = report.last_failure
+    return (
+        report.name,
+        peer.kind,
+        f"{report.reach:o}",
+        f"{2**report.poll}",
+        age(report.last_reply_ns, now_ns),
+        *measured,
+        failure.rejection if failure else NOTHING,
+    )
+
+
+def refclock_line(refclock: RefclockStatus) -> str:
+    """One output: what it got, and whether anyone took it."""
+    parts = [f"{refclock.published} samples published"]
+    if refclock.last:
+        parts.append(f"last {signed_seconds(refclock.last.offset)}")
+    if refclock.not_consumed:
+        parts.append(f"{refclock.not_consumed} not consumed")
+    if refclock.failures:
+        parts.append(f"{refclock.failures} failures")
+    if refclock.problem:
+        parts.append(refclock.problem)
+    return f"{refclock.name}: {', '.join(parts)}"
+
+
+def age(then_ns: int | None, now_ns: int) -> str:
+    """The time since a monotonic instant, in seconds, or in the unit that ntpq would use."""
+    if then_ns is None:
+        return NOTHING
+    elapsed = (now_ns - then_ns) // NS_PER_S
+    for unit, length in (("d", 86_400), ("h", 3600), ("m", 60)):
+        if elapsed >= 5 * length:
+            return f"{elapsed // length}{unit}"
+    return str(elapsed)
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """A heading and the rows, each column as wide as it must be."""
+    rows = [columns, *rows]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+
+    def line(row: Sequence[str]) -> str:
+        cells = (
+            cell.rjust(width) if name in NUMERIC else cell.ljust(width)
+            for name, cell, width in zip(columns, row, widths, strict=True)
+        )
+        return "  ".join(cells).rstrip()
+
+    return [line(row) for row in rows]

@@ -1,0 +1,67 @@
+"""Lines on a terminal that are drawn anew in place, and plain lines where there is no terminal."""
+
+import shutil
+from collections.abc import Sequence
+from typing import TextIO
+
+UP_AND_CLEAR = "\x1b[{}F\x1b[J"
+"""ECMA-48: to the beginning of the line so many lines above, and erase from there on."""
+CLEAR_LINE = "\r\x1b[K"
+
+
+class LiveView:
+    """A block of lines at the end of the terminal; text written to it scrolls by above the block.
+
+    It has the write and flush of a stream, so that a log handler can write above the block.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._live = stream.isatty()
+        self._block: Sequence[str] = ()
+
+    def show(self, lines: Sequence[str]) -> None:
+        """Draw `lines` in the place of the block; without a terminal, print those that are new."""
+        if self._live:
+            self._erase()
+            self._block = lines
+            self._draw()
+        else:
+            self._stream.write("".join(f"{line}\n" for line in lines if line not in self._block))
+            self._block = lines
+        self._stream.flush()
+
+    def write(self, text: str) -> int:
+        """Write whole lines above the block."""
+        if self._live:
+            self._erase()
+        self._stream.write(text)
+        if self._live:
+            self._draw()
+        return len(text)
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+    def _erase(self) -> None:
+        if self._block:
+            self._stream.write(UP_AND_CLEAR.format(len(self._block)))
+
+    def _draw(self) -> None:
+        # A line that wraps would be two, and the next erasing would leave one behind.
+        width = shutil.get_terminal_size().columns
+        self._stream.write("".join(f"{line[:width]}\n" for line in self._block))
+
+
+class Progress:
+    """One line that says how far it is, on a terminal only."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._live = stream.isatty()
+
+    def show(self, text: str) -> None:
+        """Replace the line; an empty text takes it away."""
+        if self._live:
+            self._stream.write(CLEAR_LINE + text)
+            self._stream.flush()
