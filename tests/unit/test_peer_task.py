@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import pytest
 import trio
@@ -104,7 +105,7 @@ async def test_polls_keep_their_distance(autojump_clock: MockClock) -> None:
     async with running() as stage:
         await trio.sleep(200)
         polls = stage.exchange.asked_at[4:]
-    distances = [later - earlier for earlier, later in zip(polls, polls[1:], strict=False)]
+    distances = [later - earlier for earlier, later in pairwise(polls)]
     assert distances
     assert all(15 <= distance <= 68 for distance in distances)
 
