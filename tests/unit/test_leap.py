@@ -151,6 +151,12 @@ def test_a_hash_may_lack_leading_zeros() -> None:
     assert parse_leap_list(shortened) == parse_leap_list(data)
 
 
+def test_time_begins_with_1970() -> None:
+    assert parse_leap_list(leap_file([FIRST, SECOND], updated="2208988800")).updated_ns == 0
+    with pytest.raises(LeapError, match="before 1970"):
+        parse_leap_list(leap_file([FIRST, SECOND], updated="2208988799"))
+
+
 FIRST = "2272060800 10"
 SECOND = "2287785600 11 # 1 Jul 1972"
 

@@ -281,6 +281,23 @@ def test_a_long_exchange_may_part_the_clocks_by_as_much_as_a_slew() -> None:
     assert rejection_of(t4=stepped) is Rejection.STEPPED
 
 
+@pytest.mark.parametrize(
+    ("changed", "detail"),
+    [
+        (replace(REPLY, it="5.5"), f"the reply answers 5.5, not {SENT}"),
+        (replace(REPLY, rt_ns=REPLY.st_ns + 7), "the reply left 7 ns before the request came"),
+        (
+            replace(REPLY, rt_ns=REPLY.st_ns - 11 * MS),
+            "the server says it took 11000000 ns of a round trip of 10000000 ns",
+        ),
+    ],
+)
+def test_a_rejection_tells_the_figures(changed: Reply, detail: str) -> None:
+    with pytest.raises(Rejected) as caught:
+        completed(changed)
+    assert caught.value.detail == detail
+
+
 instants = st.integers(0, 2**63 - 1)
 stamps = st.builds(Stamp, instants, instants, st.sampled_from(StampSource))
 replies = st.builds(
