@@ -4,12 +4,14 @@ Delay and error go together: a reply that queued on the way is late by its queue
 lateness is in its delay. So the sample of least delay has the best offset, and the spread of the
 others around it, the jitter, says how good it is.
 
-Three deviations from the RFC, each with its reason:
+Four deviations from the RFC, each with its reason:
 
 - The order is by distance (half the delay plus the dispersion, which grows with age), as it was
   in RFC 1305, and not by the delay alone. Whoever takes our samples disciplines the clock in the
   meantime, so that an old offset is of a clock that is no more; with the age in the order an old
   sample loses by itself, and the Allan intercept needs no case of its own. See DRIFT.
+- A burst takes up one stage, with its best sample. Were each of its samples to take one, eight
+  stages would remember two polls; eight polls outlast a buffer that fills up now and then.
 - An empty stage carries no dispersion. The RFC gives it 16 s, which keeps a new peer unfit, but
   also makes its interval so wide that it agrees with every liar. `stages` says what is meant.
 - A spike is compared with the jitter that was before it came, and leaves the register. Compared
@@ -18,7 +20,7 @@ Three deviations from the RFC, each with its reason:
 """
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from math import sqrt
@@ -59,6 +61,11 @@ class Filtered:
 def distance(reading: Reading, now_ns: int) -> float:
     """What a sample's offset may be wrong by at `now_ns`, s, for the order."""
     return reading.delay / 2 + reading.dispersion + DRIFT * (now_ns - reading.at_ns) / NS_PER_S
+
+
+def best_of(samples: Iterable[Reading], now_ns: int, key: SortKey = distance) -> Reading:
+    """The sample to believe of those that were taken together."""
+    return min(samples, key=lambda reading: key(reading, now_ns))
 
 
 def aged_dispersion(reading: Reading, now_ns: int) -> float:

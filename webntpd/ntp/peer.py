@@ -19,7 +19,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
-from webntpd.ntp.filter import ClockFilter, Outcome
+from webntpd.ntp.filter import ClockFilter, Outcome, best_of
 from webntpd.ntp.poll import PollAdaptation, Rng, interval_ns
 from webntpd.ntp.types import (
     MIN_SAMPLES,
@@ -67,6 +67,7 @@ class Peer:
         self._poll_began_ns = 0
         self._next_poll_ns = 0
         self._last_was_first = False  # the reading before was a connection's first
+        self._burst: list[Reading] = []  # what the burst has brought so far
 
         self._estimate: PeerEstimate | None = None
         self._settled: PeerEstimate | None = None  # the estimate at the end of the last poll
@@ -102,7 +103,7 @@ class Peer:
             if self._is_warm_up(reading):
                 warm_up = True
             else:
-                self._insert(reading, now_ns)
+                self._take(reading, now_ns)
         if warm_up:
             self._remaining += 1
             return self._measure(now_ns)
@@ -130,6 +131,7 @@ class Peer:
         """
         self._filter.flush()
         self._update_estimate()
+        self._burst.clear()
         self._settled = None
         self._adaptation.reset()
         self._backoff = 0
@@ -161,6 +163,9 @@ class Peer:
         return self._then(Wait(self._earliest_ns), now_ns)
 
     def _end_poll(self, now_ns: int) -> tuple[Action, ...]:
+        if self._burst:
+            self._insert(best_of(self._burst, now_ns), now_ns)
+            self._burst.clear()
         estimate, settled = self._estimate, self._settled
         if estimate is not None and (settled is None or estimate.at_ns > settled.at_ns):
             if settled is not None:
@@ -181,9 +186,16 @@ class Peer:
         self._last_was_first = reading.first
         return warm_up
 
-    def _insert(self, reading: Reading, now_ns: int) -> None:
+    def _take(self, reading: Reading, now_ns: int) -> None:
+        """Count a sample. Of a burst the best will stand for the poll; an iburst fills stages."""
         self._samples += 1
         self._leap = reading.leap
+        if self._filling:
+            self._insert(reading, now_ns)
+        else:
+            self._burst.append(reading)
+
+    def _insert(self, reading: Reading, now_ns: int) -> None:
         if self._filter.insert(reading, now_ns, self.poll) is Outcome.POPCORN:
             self._rejections[Rejection.POPCORN] += 1
         self._update_estimate()
@@ -236,15 +248,10 @@ class Peer:
         )
 
     def _is_fresh(self) -> bool:
-        """Whether the estimate is worth a publication.
-
-        RFC 5905 A.5.2: in the middle of a burst the best of it is still to come, so that only an
-        iburst, when everyone waits for a first estimate, does not wait for its end.
-        """
+        """Whether the estimate is worth a publication: it is fit, and newer than any before."""
         estimate = self._estimate
         return (
             estimate is not None
             and estimate.stages >= MIN_SAMPLES
             and (self._used_ns is None or estimate.at_ns > self._used_ns)
-            and (self._filling or not self._remaining)
         )
