@@ -139,7 +139,7 @@ class SystemTask:
     def _vote(self) -> Verdict:
         estimate = self._status.verdict.estimate if self._status else None
         return vote(
-            self._reports.values(),
+            [self._reports[name] for name in self._setup.kinds if name in self._reports],
             self._setup.parameters,
             self._clock.monotonic_ns(),
             leaps=self._leap_warnings(),

@@ -76,8 +76,9 @@ class DisciplinedClock:
         return true_ns() + round(self.error() * NS_PER_S)
 
     def monotonic_ns(self) -> int:
-        # Slewing moves both clocks of a machine alike: only a step parts them.
-        return self.realtime_ns() - EPOCH_NS
+        # A real one is slewed as well. Without it no task's schedule depends on whether it runs
+        # before or after the consumer at the same instant, and a seed gives the same day again.
+        return true_ns() - EPOCH_NS + round(self.oscillator.error() * NS_PER_S)
 
     def boottime_ns(self) -> int:
         return self.monotonic_ns()

@@ -102,7 +102,7 @@ class Day:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(system.run, receive)
                 for name, path in self._servers().items():
-                    peer = Peer(PeerParameters(name), self._rng.random)
+                    peer = Peer(PeerParameters(name), Random(self._rng.random()).random)
                     _, alarms = trio.open_memory_channel[None](1)
                     exchange = SimulatedExchange(
                         path,
