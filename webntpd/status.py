@@ -31,6 +31,21 @@ class PeerStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class ServerStatus:
+    """What the embedded server has done since it started; `connections` are those open now.
+
+    `requests` are HTTP's, `messages` WebSocket's; `refusals` are those of either that were
+    answered with an error.
+    """
+
+    connections: int = 0
+    accepted: int = 0
+    requests: int = 0
+    messages: int = 0
+    refusals: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """The daemon at monotonic `at_ns`."""
 

@@ -1,0 +1,368 @@
+"""HTTP on one connection of the server, without sockets; h11's client side reads the replies."""
+
+import json
+import re
+from collections.abc import Callable
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.server_parts import T0, Answer, Parts, answer, answers
+from webntpd.server.connection import Connection
+from webntpd.server.http import MAX_BODY, MAX_HEADER
+from webntpd.wire import parse_reply
+
+ARRIVED = T0 + 5
+TOKEN = "1489217288.328757"
+GET = f"GET /json?{TOKEN} HTTP/1.1\r\nHost: time.example:8080\r\n\r\n".encode()
+HEAD = b"HEAD /.well-known/time HTTP/1.1\r\nHost: x\r\n\r\n"
+
+Feed = Callable[[Connection, bytes], bytes]
+
+
+def whole(connection: Connection, data: bytes) -> bytes:
+    return connection.receive(data, ARRIVED)
+
+
+def byte_by_byte(connection: Connection, data: bytes) -> bytes:
+    return b"".join(connection.receive(bytes([byte]), ARRIVED) for byte in data)
+
+
+either_way = pytest.mark.parametrize("feed", [whole, byte_by_byte])
+
+
+def ask(request: bytes, parts: Parts | None = None, method: str = "GET") -> Answer:
+    return answer((parts or Parts()).connection().receive(request, ARRIVED), method)
+
+
+@either_way
+def test_a_get_is_answered_with_the_time(feed: Feed) -> None:
+    connection = Parts().connection()
+    found = answer(feed(connection, GET))
+    assert found.status == 200
+    assert found.headers["content-type"] == "application/json; charset=utf-8"
+    assert found.headers["cache-control"] == "no-cache, no-store"
+    assert found.headers["date"] == "Sat, 11 Mar 2017 09:27:52 GMT"
+    assert int(found.headers["content-length"]) == len(found.body)
+    members = json.loads(found.body, parse_float=str)
+    assert members["id"] == "time.example:8080"
+    assert members["it"] == TOKEN
+    assert members["st"] == members["time"]
+    reply = parse_reply(found.body)
+    assert reply.rt_ns == ARRIVED
+    assert reply.sync is True
+    assert reply.max_error == 0.001
+    assert not connection.closing
+
+
+def test_the_time_of_sending_is_read_after_everything_else() -> None:
+    parts = Parts()
+    reply = parse_reply(ask(GET, parts).body)
+    assert reply.st_ns == parts.clock.wall_ns
+
+
+@pytest.mark.parametrize(
+    "target", ["/", "/json", "/api/v1/json", "/a?", "http://time.example/json", "//"]
+)
+def test_every_path_is_answered_and_no_query_means_no_timestamp(target: str) -> None:
+    found = ask(f"GET {target} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    assert (found.status, json.loads(found.body)["it"]) == (200, 0)
+
+
+def test_a_timestamp_that_is_no_plain_number_is_normalised() -> None:
+    found = ask(b"GET /?1.48e9 HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert b'"it":1480000000.000000000,' in found.body
+
+
+@pytest.mark.parametrize("query", ["abc", "NaN", "1e99", "1,2", "%31", "1489217288.3&x=1"])
+def test_a_query_that_is_no_timestamp_is_a_bad_request(query: str) -> None:
+    parts = Parts()
+    found = ask(f"GET /?{query} HTTP/1.1\r\nHost: x\r\n\r\n".encode(), parts)
+    assert found.status == 400
+    assert list(json.loads(found.body)) == ["error"]
+    assert parts.counters.status().refusals == 1
+
+
+@either_way
+def test_pipelined_requests_are_answered_in_order(feed: Feed) -> None:
+    connection = Parts().connection()
+    requests = GET + HEAD + GET.replace(b"288", b"299")
+    first, second, third = answers(feed(connection, requests), "GET", "HEAD", "GET")
+    assert json.loads(first.body, parse_float=str)["it"] == TOKEN
+    assert second.status == 204
+    assert json.loads(third.body, parse_float=str)["it"] == "1489217299.328757"
+    assert not connection.closing
+
+
+def test_a_request_that_is_not_complete_waits_for_its_rest() -> None:
+    connection = Parts().connection()
+    assert answer(connection.receive(GET + GET[:-1], ARRIVED)).status == 200
+    reply = parse_reply(answer(connection.receive(GET[-1:], ARRIVED + 7)).body)
+    assert reply.rt_ns == ARRIVED + 7
+
+
+@either_way
+def test_a_head_is_answered_with_the_time_header(feed: Feed) -> None:
+    parts = Parts()
+    found = answer(feed(parts.connection(), HEAD), "HEAD")
+    assert found.status == 204
+    assert found.body == b""
+    seconds, fraction = found.headers["x-httpstime"].split(".")
+    assert int(seconds) * 10**9 + int(fraction) == parts.clock.wall_ns
+    assert found.headers["cache-control"] == "no-cache"
+    assert found.headers["access-control-allow-origin"] == "*"
+    assert found.headers["access-control-expose-headers"] == "X-Httpstime"
+    assert found.headers["date"] == "Sat, 11 Mar 2017 09:27:52 GMT"
+
+
+def test_options_tells_the_methods() -> None:
+    found = ask(b"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n", method="OPTIONS")
+    assert (found.status, found.headers["allow"]) == (204, "GET, HEAD, OPTIONS")
+    assert "access-control-allow-methods" not in found.headers
+
+
+def test_options_answers_a_pre_flight_when_other_origins_are_allowed() -> None:
+    request = (
+        b"OPTIONS /json HTTP/1.1\r\nHost: x\r\nOrigin: https://page.example\r\n"
+        b"Access-Control-Request-Method: GET\r\n\r\n"
+    )
+    found = ask(request, Parts(allow_cross_origin=True), method="OPTIONS")
+    assert found.headers["access-control-allow-origin"] == "*"
+    assert found.headers["access-control-allow-methods"] == "GET, HEAD, OPTIONS"
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "TRACE", "PATCH", "BREW"])
+def test_other_methods_are_not_allowed(method: str) -> None:
+    connection = Parts().connection()
+    request = f"{method} / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc".encode()
+    refused, served = answers(connection.receive(request + GET, ARRIVED), method, "GET")
+    assert (refused.status, refused.headers["allow"]) == (405, "GET, HEAD, OPTIONS")
+    assert "error" in json.loads(refused.body)
+    assert served.status == 200
+
+
+def test_connect_opens_no_tunnel() -> None:
+    connection = Parts().connection()
+    output = connection.receive(b"CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n", ARRIVED)
+    assert output.startswith(b"HTTP/1.1 405 ")
+
+
+@either_way
+def test_a_body_is_read_over_to_find_the_next_request(feed: Feed) -> None:
+    length = GET.replace(b"\r\n\r\n", b"\r\nContent-Length: 5\r\n\r\nhello")
+    chunked = GET.replace(b"\r\n\r\n", b"\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n")
+    found = answers(feed(Parts().connection(), length + chunked + GET), "GET", "GET", "GET")
+    assert [each.status for each in found] == [200, 200, 200]
+
+
+def test_the_arrival_is_that_of_the_bodys_end() -> None:
+    connection = Parts().connection()
+    head = GET.replace(b"\r\n\r\n", b"\r\nContent-Length: 1\r\n\r\n")
+    assert connection.receive(head, ARRIVED) == b""
+    reply = parse_reply(answer(connection.receive(b"x", ARRIVED + 9)).body)
+    assert reply.rt_ns == ARRIVED + 9
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        f"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: {MAX_BODY + 1}\r\n\r\n".encode(),
+        b"GET / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        + f"{MAX_BODY + 1:x}\r\n".encode()
+        + bytes(MAX_BODY + 1),
+    ],
+    ids=["declared", "chunked"],
+)
+def test_a_large_body_is_refused_and_the_connection_ends(request_: bytes) -> None:
+    connection = Parts().connection()
+    found = answer(connection.receive(request_, ARRIVED))
+    assert (found.status, found.headers["connection"]) == (413, "close")
+    assert "error" in json.loads(found.body)
+    assert connection.closing
+    assert connection.receive(GET, ARRIVED) == b""
+
+
+def test_a_refusal_of_a_head_has_no_body() -> None:
+    request = f"HEAD / HTTP/1.1\r\nHost: x\r\nContent-Length: {MAX_BODY + 1}\r\n\r\n".encode()
+    found = ask(request, method="HEAD")
+    assert (found.status, found.body) == (413, b"")
+
+
+@either_way
+def test_a_header_block_without_end_is_refused(feed: Feed) -> None:
+    connection = Parts().connection()
+    endless = b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"x" * (MAX_HEADER + 1)
+    found = answer(feed(connection, endless))
+    assert (found.status, found.headers["connection"]) == (431, "close")
+    assert connection.closing
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"\r\n\r\n\r\n",
+        b"hello\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00",
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"GET / HTTP/1.1\r\n folded: first\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nBad Header: 1\r\n\r\n",
+        b"GET /\x01 HTTP/1.1\r\nHost: x\r\n\r\n",
+    ],
+)
+@either_way
+def test_what_is_no_http_is_a_bad_request_and_ends_the_connection(
+    request_: bytes, feed: Feed
+) -> None:
+    connection = Parts().connection()
+    found = answer(feed(connection, request_))
+    assert (found.status, found.headers["connection"]) == (400, "close")
+    assert "error" in json.loads(found.body)
+    assert connection.closing
+
+
+def test_a_transfer_coding_that_is_not_known_is_not_implemented() -> None:
+    found = ask(b"GET / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n")
+    assert found.status == 501
+
+
+def test_replies_before_a_fault_are_still_sent() -> None:
+    connection = Parts().connection()
+    found = answers(connection.receive(GET + b"\x00\r\n\r\n", ARRIVED), "GET", "GET")
+    assert [each.status for each in found] == [200, 400]
+
+
+def test_http_2_is_not_spoken() -> None:
+    connection = Parts().connection()
+    output = connection.receive(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", ARRIVED)
+    assert output.startswith(b"HTTP/1.1 505 ")
+    assert connection.closing
+
+
+@pytest.mark.parametrize(
+    ("request_", "host"),
+    [
+        (b"GET / HTTP/1.0\r\n\r\n", ""),
+        (b"GET / HTTP/1.0\r\nHost: old.example\r\n\r\n", "old.example"),
+        (GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"), "time.example:8080"),
+    ],
+)
+def test_a_client_that_wants_one_reply_gets_it_and_the_end(request_: bytes, host: str) -> None:
+    connection = Parts().connection()
+    found = answer(connection.receive(request_, ARRIVED))
+    assert (found.status, found.headers["connection"]) == (200, "close")
+    assert json.loads(found.body)["id"] == host
+    assert connection.closing
+
+
+def test_a_client_that_waits_for_leave_to_send_a_body_gets_it_once() -> None:
+    connection = Parts().connection()
+    head = GET.replace(b"\r\n\r\n", b"\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n")
+    assert connection.receive(head, ARRIVED).startswith(b"HTTP/1.1 100 ")
+    assert connection.receive(b"a", ARRIVED) == b""
+    assert answer(connection.receive(b"b", ARRIVED)).status == 200
+
+
+def test_a_body_that_would_be_too_large_gets_no_leave() -> None:
+    request = f"GET / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: {MAX_BODY + 1}"
+    found = ask(f"{request}\r\n\r\n".encode())
+    assert found.status == 413
+
+
+@pytest.mark.parametrize(
+    ("allowed", "origin", "expected"),
+    [
+        (False, "https://page.example", None),
+        (True, "https://page.example", "*"),
+        (True, None, "*"),
+        (("https://page.example",), "https://page.example", "https://page.example"),
+        (("https://page.example",), "https://other.example", None),
+        (("https://page.example",), None, None),
+    ],
+)
+def test_pages_of_other_origins_may_read_what_the_configuration_lets_them(
+    allowed: bool | tuple[str, ...], origin: str | None, expected: str | None
+) -> None:
+    header = "" if origin is None else f"Origin: {origin}\r\n"
+    found = ask(
+        f"GET / HTTP/1.1\r\nHost: x\r\n{header}\r\n".encode(), Parts(allow_cross_origin=allowed)
+    )
+    assert found.status == 200
+    assert found.headers.get("access-control-allow-origin") == expected
+
+
+def test_an_upgrade_to_something_else_is_ignored() -> None:
+    found = ask(
+        b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings\r\n"
+        b"Upgrade: h2c\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n\r\n"
+    )
+    assert found.status == 200
+
+
+def test_a_host_that_is_not_ascii_is_quoted() -> None:
+    found = ask('GET / HTTP/1.1\r\nHost: "ü\r\n\r\n'.encode("latin-1"))
+    assert json.loads(found.body)["id"] == '"ü'
+
+
+def test_every_reply_is_counted() -> None:
+    parts = Parts()
+    parts.connection().receive(GET + HEAD + b"POST / HTTP/1.1\r\nHost: x\r\n\r\n", ARRIVED)
+    status = parts.counters.status()
+    assert (status.requests, status.refusals) == (3, 1)
+
+
+def test_stopping_says_nothing_over_http() -> None:
+    connection = Parts().connection()
+    connection.receive(GET, ARRIVED)
+    assert connection.shutdown() == b""
+    assert connection.closing
+    assert connection.shutdown() == b""
+    assert connection.receive(GET, ARRIVED) == b""
+
+
+def without_error_texts(output: bytes) -> bytes:
+    """What h11 says of a fault depends on how much of it came at once."""
+    return re.sub(rb"Content-Length: [0-9]+|{\"error\": .*?}", b"", output)
+
+
+PIECES = st.one_of(
+    st.binary(max_size=64),
+    st.sampled_from(
+        [
+            GET,
+            HEAD,
+            b"GET / HTTP/1.1\r\n",
+            b"Host: x\r\n",
+            b"Connection: close\r\n",
+            b"Connection: upgrade\r\nUpgrade: websocket\r\n",
+            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n",
+            b"Content-Length: 3\r\n",
+            b"Transfer-Encoding: chunked\r\n",
+            b"\r\n",
+            b"0\r\n\r\n",
+            b"\x81\x81aaaaP",
+        ]
+    ),
+)
+
+
+@given(st.lists(PIECES, max_size=12), st.randoms(use_true_random=False))
+def test_whatever_arrives_is_answered_the_same_however_it_is_cut(
+    pieces: list[bytes], random: Random
+) -> None:
+    data = b"".join(pieces)
+    whole_connection, cut_connection = Parts().connection(), Parts().connection()
+    expected = whole_connection.receive(data, ARRIVED)
+    output, rest = b"", data
+    while rest:
+        size = random.randint(1, len(rest))
+        output += cut_connection.receive(rest[:size], ARRIVED)
+        rest = rest[size:]
+    assert without_error_texts(output) == without_error_texts(expected)
+    assert cut_connection.closing == whole_connection.closing

@@ -1,0 +1,368 @@
+"""The whole server on loopback, with clients that others wrote, and with clients that misbehave."""
+
+import json
+import logging
+import resource
+import shutil
+import socket
+import struct
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import httpx
+import pytest
+import trio
+import trio.testing
+from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_client_stream
+
+from webntpd.clock import ShiftedClock, SystemClock
+from webntpd.ntp.types import NS_PER_S
+from webntpd.server import Counters, ServerError, ServerParameters, serve
+from webntpd.server.channel import LINGER, LINGER_BYTES, READ_SIZE
+from webntpd.server.listeners import listen, split_address
+from webntpd.server.reactor import TICK
+from webntpd.wire import INTERLEAVED_SUBPROTOCOL, SUBPROTOCOL, parse_reply
+
+TOKEN = "1489217288.328757"
+GET = f"GET /json?{TOKEN} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+UPGRADE = (
+    b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
+SHIFT = 1000.0
+LOOPBACK = ServerParameters(listen=("127.0.0.1:0",), local=True)
+
+
+@dataclass
+class Running:
+    addresses: tuple[str, ...]
+    counters: Counters
+    stop: Callable[[], None]
+    stopped: trio.Event
+    clients: list[trio.SocketStream] = field(default_factory=list)
+
+    @property
+    def port(self) -> int:
+        return split_address(self.addresses[0])[1]
+
+    async def connect(self) -> trio.SocketStream:
+        client = await trio.open_tcp_stream("127.0.0.1", self.port)
+        self.clients.append(client)
+        return client
+
+    async def hang_up(self) -> None:
+        for client in self.clients:
+            await client.aclose()
+
+
+@asynccontextmanager
+async def running(parameters: ServerParameters = LOOPBACK) -> AsyncIterator[Running]:
+    """A server whose clock is ahead by SHIFT seconds."""
+    counters = Counters()
+    scope = trio.CancelScope()
+    stopped = trio.Event()
+
+    async def run(task_status: trio.TaskStatus[tuple[str, ...]]) -> None:
+        with scope:
+            await serve(
+                parameters,
+                ShiftedClock(SHIFT),
+                lambda: None,
+                counters=counters,
+                task_status=task_status,
+            )
+        stopped.set()
+
+    async with trio.open_nursery() as nursery:
+        addresses = await nursery.start(run)
+        server = Running(addresses, counters, scope.cancel, stopped)
+        try:
+            yield server
+        finally:
+            await server.hang_up()
+            scope.cancel()
+
+
+@asynccontextmanager
+async def websocket(server: Running, *subprotocols: str) -> AsyncIterator[WebSocketConnection]:
+    """A client; unlike trio-websocket's own way, its socket is closed whoever hangs up first."""
+    stream = await server.connect()
+    async with trio.open_nursery() as nursery:
+        yield await wrap_client_stream(
+            nursery, stream, server.addresses[0], "/", subprotocols=subprotocols
+        )
+        nursery.cancel_scope.cancel()
+
+
+async def read_reply(stream: trio.SocketStream) -> bytes:
+    """One reply with a body; fails if the server hangs up before it is whole."""
+    data = b""
+    while b"\r\n\r\n" not in data or not data.endswith(b"}"):
+        piece = await stream.receive_some()
+        assert piece, data
+        data += piece
+    return data
+
+
+async def finish(stream: trio.SocketStream, rest: bytes) -> None:
+    """Send the rest of the requests, and say that there are no more."""
+    await stream.send_all(rest)
+    await stream.send_eof()
+
+
+async def read_all(stream: trio.SocketStream) -> bytes:
+    data = b""
+    async for piece in stream:
+        data += piece
+    return data
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:0", "[::1]:0", "localhost:0"])
+async def test_httpx_gets_the_servers_time(address: str) -> None:
+    async with (
+        running(ServerParameters(listen=(address,), local=True)) as server,
+        httpx.AsyncClient(trust_env=False) as client,
+    ):
+        url = f"http://{server.addresses[0]}/json?{TOKEN}"
+        for _ in range(2):
+            before_ns = SystemClock().realtime_ns() + round(SHIFT * NS_PER_S)
+            response = await client.get(url)
+            after_ns = SystemClock().realtime_ns() + round(SHIFT * NS_PER_S)
+            reply = parse_reply(response.content)
+            assert response.status_code == 200
+            assert reply.it == TOKEN
+            assert reply.rt_ns is not None
+            assert before_ns <= reply.rt_ns <= reply.st_ns <= after_ns
+        head = await client.head(url)
+        assert (head.status_code, "x-httpstime" in head.headers) == (204, True)
+        post = await client.post(url, content=b"x")
+        assert (post.status_code, post.headers["allow"]) == (405, "GET, HEAD, OPTIONS")
+        status = server.counters.status()
+        assert (status.accepted, status.requests, status.refusals) == (1, 4, 1)
+
+
+async def test_trio_websocket_gets_the_servers_time() -> None:
+    async with (
+        running() as server,
+        websocket(server, SUBPROTOCOL) as client,
+    ):
+        assert client.subprotocol == SUBPROTOCOL
+        for message in (TOKEN, TOKEN.encode()):
+            await client.send_message(message)
+            reply = await client.get_message()
+            assert isinstance(reply, str)
+            assert parse_reply(reply.encode()).it == TOKEN
+        await client.ping(b"hello")
+        await client.send_message("what time is it?")
+        with pytest.raises(ConnectionClosed):
+            await client.get_message()
+        assert client.closed is not None
+        assert client.closed.code == 1008
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+@pytest.mark.parametrize("options", [["-0"], ["--http1.1"], ["-d", "x", "-X", "GET"], ["--http2"]])
+async def test_curl_gets_the_servers_time(options: list[str]) -> None:
+    async with running() as server:
+        url = f"http://{server.addresses[0]}/json?{TOKEN}"
+        command = ["curl", "--silent", "--fail", "--noproxy", "*", *options, url, url]
+        result = await trio.run_process(command, capture_stdout=True)
+    first, second = result.stdout.decode().replace("}{", "}\n{").splitlines()
+    assert json.loads(first, parse_float=str)["it"] == TOKEN
+    assert parse_reply(second.encode()).sync is True
+
+
+async def test_a_stop_closes_websockets_as_going_away_and_others_at_once() -> None:
+    async with running() as server:
+        idle, half = await server.connect(), await server.connect()
+        await half.send_all(GET[:10])
+        async with websocket(server) as client:
+            server.stop()
+            with pytest.raises(ConnectionClosed):
+                await client.get_message()
+            assert client.closed is not None
+            assert client.closed.code == 1001
+        assert await read_all(idle) == await read_all(half) == b""
+        await server.hang_up()
+        await server.stopped.wait()
+    assert server.counters.status().connections == 0
+
+
+async def test_a_stop_waits_no_longer_than_its_grace(mock_clock: trio.testing.MockClock) -> None:
+    mock_clock.rate = 1000
+    async with running() as server:
+        client = await server.connect()
+        await client.send_all(UPGRADE)
+        assert (await client.receive_some()).startswith(b"HTTP/1.1 101 ")
+        server.stop()  # the client never answers the close
+        await server.stopped.wait()
+    assert server.counters.status().connections == 0
+
+
+async def test_a_client_that_is_done_sending_gets_its_replies_and_the_end() -> None:
+    async with running() as server:
+        client = await server.connect()
+        await client.send_all(GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+        assert (await read_all(client)).endswith(b"}")
+        await client.aclose()
+        client = await server.connect()
+        await client.send_all(GET + GET)
+        await client.send_eof()
+        assert (await read_all(client)).count(b"HTTP/1.1 200 OK") == 2
+
+
+async def test_the_reason_of_a_refusal_gets_through_to_a_client_that_goes_on_sending() -> None:
+    async with running() as server:
+        client = await server.connect()
+        await client.send_all(GET.replace(b"\r\n\r\n", b"\r\nContent-Length: 60000\r\n\r\n"))
+        await client.send_all(bytes(LINGER_BYTES // 2))
+        assert (await read_all(client)).startswith(b"HTTP/1.1 413 ")
+
+
+async def test_a_refused_client_that_never_stops_sending_is_cut_off() -> None:
+    async with running() as server:
+        client = await server.connect()
+        await client.send_all(b"nonsense\r\n\r\n")
+        with pytest.raises(trio.BrokenResourceError):
+            await client.send_all(bytes(LINGER_BYTES) * 1000)
+
+
+async def test_a_refused_client_that_stays_is_cut_off(
+    mock_clock: trio.testing.MockClock,
+) -> None:
+    async with running() as server:
+        client = await server.connect()
+        await client.send_all(b"nonsense\r\n\r\n")
+        assert (await read_all(client)).startswith(b"HTTP/1.1 400 ")
+        assert server.counters.status().connections == 1
+        while server.counters.status().connections:
+            mock_clock.jump(LINGER + TICK)
+            await trio.testing.wait_all_tasks_blocked()
+
+
+async def test_a_client_that_does_not_read_is_not_read_from_and_holds_up_nobody() -> None:
+    async with running() as server:
+        slow = socket.socket()
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        slow.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            slow.connect(("127.0.0.1", server.port))
+        sent = 0
+        other = await server.connect()
+        refused = 0
+        while refused < 5:  # the server takes no more, however often others are served meanwhile
+            try:
+                sent += slow.send((GET * 100)[sent % len(GET) :])
+                refused = 0
+            except BlockingIOError:
+                refused += 1
+            await other.send_all(GET)
+            await read_reply(other)
+        # Now it reads: every request that got through whole is answered, in order.
+        stream = trio.SocketStream(trio.socket.from_stdlib_socket(slow))
+        server.clients.append(stream)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(finish, stream, GET[sent % len(GET) :] if sent % len(GET) else b"")
+            replies = await read_all(stream)
+        assert replies.count(b"HTTP/1.1 200 OK") == -(-sent // len(GET))
+        assert replies.endswith(b"}")
+
+
+async def test_a_client_that_resets_is_forgotten() -> None:
+    async with running() as server:
+        for request in (b"", GET[:9], GET, UPGRADE, GET * (READ_SIZE // len(GET)) * 50):
+            client = await server.connect()
+            client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            await client.send_all(request)
+            await client.aclose()
+        other = await server.connect()
+        while server.counters.status().connections > 1:
+            await other.send_all(GET)
+            await read_reply(other)
+        assert server.counters.status().accepted == 6
+
+
+async def test_running_out_of_descriptors_pauses_and_recovers(
+    mock_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    async with running() as server:
+        client = await server.connect()
+        await client.send_all(GET)
+        await read_reply(client)
+        waiting = trio.socket.socket()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (waiting.fileno() + 1, hard))
+        try:
+            await waiting.connect(("127.0.0.1", server.port))
+            while not caplog.records:
+                await trio.testing.wait_all_tasks_blocked()
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        assert "Too many open files" in caplog.text
+        stream = trio.SocketStream(waiting)
+        server.clients.append(stream)
+        await stream.send_all(GET)
+        mock_clock.jump(2 * TICK)
+        await read_reply(stream)
+
+
+async def test_interleaved_mode_is_negotiated() -> None:
+    async with (
+        running() as server,
+        websocket(server, INTERLEAVED_SUBPROTOCOL, SUBPROTOCOL) as client,
+    ):
+        assert client.subprotocol == INTERLEAVED_SUBPROTOCOL
+
+
+async def test_a_port_in_use_is_named() -> None:
+    async with running() as server:
+        address = server.addresses[0]
+        with pytest.raises(ServerError, match=f"{address}: address already in use"):
+            await serve(ServerParameters(listen=(address,)), SystemClock(), lambda: None)
+
+
+async def test_what_was_opened_is_closed_when_a_later_address_fails() -> None:
+    (free,) = await listen(["127.0.0.1:0"])
+    port = free.getsockname()[1]
+    free.close()
+    with pytest.raises(ServerError):
+        await listen([f"127.0.0.1:{port}", "192.0.2.1:0"])
+    (again,) = await listen([f"127.0.0.1:{port}"])
+    again.close()
+
+
+@pytest.mark.parametrize(
+    "address", ["8080", "host", "::1:80", "host:", "host:x", "a:65536", "a:-1"]
+)
+def test_what_is_no_address_is_named(address: str) -> None:
+    with pytest.raises(ServerError, match=f"cannot listen on {address}: "):
+        split_address(address)
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("127.0.0.1:80", ("127.0.0.1", 80)),
+        ("[::1]:0", ("::1", 0)),
+        ("name.example:65535", ("name.example", 65535)),
+        (":8080", (None, 8080)),
+    ],
+)
+def test_an_address_is_a_host_and_a_port(address: str, expected: tuple[str | None, int]) -> None:
+    assert split_address(address) == expected
+
+
+async def test_a_name_without_address_is_named() -> None:
+    with pytest.raises(ServerError, match="cannot listen on no such host:80: "):
+        await listen(["no such host:80"])
+
+
+async def test_without_a_host_every_address_is_listened_on() -> None:
+    listeners = await listen([":0"])
+    hosts = {listener.getsockname()[0] for listener in listeners}
+    for listener in listeners:
+        listener.close()
+    assert "0.0.0.0" in hosts

@@ -1,0 +1,56 @@
+"""One client's conversation without its socket: HTTP first, a WebSocket perhaps after it.
+
+Bytes are fed in with the time at which they arrived, and bytes to send come out. Nothing is ever
+raised, whatever is fed, and what is kept and what comes out is bounded by what was fed last.
+"""
+
+from webntpd.server.http import Http
+from webntpd.server.site import Site
+from webntpd.server.websocket import WebSocket
+
+
+class Connection:
+    """The state of one conversation.
+
+    `closing` says that the connection ends once all that was returned is sent. `interleaved` says
+    that the client wants to know when replies really leave: transmitted() takes that.
+    """
+
+    __slots__ = ("_http", "_site", "_websocket", "_websocket_start", "closing", "interleaved")
+
+    def __init__(self, site: Site) -> None:
+        self.closing = False
+        self.interleaved = False
+        self._site = site
+        self._http = Http(site)
+        self._websocket: WebSocket | None = None
+        self._websocket_start = 0  # bytes that were returned before the WebSocket's first
+
+    def receive(self, data: bytes, arrived_ns: int) -> bytes:
+        """Take what arrived at that time of the wall clock, ns; return what to send."""
+        if self.closing or not data:
+            return b""
+        if self._websocket is not None:
+            output = self._websocket.receive(data, arrived_ns)
+            self.closing = self._websocket.closing
+            return output
+        output = self._http.receive(data, arrived_ns)
+        self._websocket_start += len(output)
+        self.closing = self._http.closing
+        if (upgrade := self._http.upgrade) is not None:
+            self._websocket = WebSocket(self._site, upgrade.host)
+            self.interleaved = upgrade.interleaved
+            output += self.receive(upgrade.trailing, arrived_ns)
+        return output
+
+    def transmitted(self, position: int, left_ns: int) -> None:
+        """Bytes returned up to that position, modulo 2^32, left at that time of the wall clock."""
+        if self._websocket is not None:
+            self._websocket.transmitted(position - self._websocket_start, left_ns)
+
+    def shutdown(self) -> bytes:
+        """End the conversation from our side; return what to send. HTTP has nothing to say."""
+        if self.closing:
+            return b""
+        self.closing = True
+        return b"" if self._websocket is None else self._websocket.shutdown()

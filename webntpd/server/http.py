@@ -1,0 +1,199 @@
+"""HTTP/1.1 on one connection, without its socket: bytes in, bytes out, nothing raised.
+
+h11 judges what is a valid request. A request is answered once it is complete, its body included,
+so that `rt` is the arrival of what completed it. Bodies mean nothing here: they are read over,
+within a bound, to find the next request behind them.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+
+import h11
+
+from webntpd.server import handshake
+from webntpd.server.request import Request
+from webntpd.server.site import Site
+from webntpd.wire import WireError, format_timestamp, parse_request
+
+MAX_HEADER = 8192
+"""Largest request line with its header block, bytes."""
+MAX_BODY = 4096
+"""Largest request body that is read over, bytes."""
+
+Headers = Sequence[tuple[str, str]]
+
+_ALLOW = ("Allow", "GET, HEAD, OPTIONS")
+_CLOSE = ("Connection", "close")
+
+
+@dataclass(frozen=True, slots=True)
+class Upgrade:
+    """A WebSocket that was accepted; `trailing` is what its client has already sent on it."""
+
+    host: str
+    interleaved: bool
+    trailing: bytes
+
+
+class Http:
+    """The server's side of HTTP.
+
+    `closing` says that the connection ends with what was returned last, `upgrade` that a
+    WebSocket goes on from there; nothing may be fed after either.
+    """
+
+    __slots__ = ("_body", "_h11", "_request", "_site", "closing", "upgrade")
+
+    def __init__(self, site: Site) -> None:
+        self.closing = False
+        self.upgrade: Upgrade | None = None
+        self._site = site
+        self._h11 = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEADER)
+        self._request: Request | None = None
+        self._body = 0
+
+    def receive(self, data: bytes, arrived_ns: int) -> bytes:
+        """Take what arrived, not empty, at that time of the wall clock; return what to send."""
+        self._site.time.refresh(arrived_ns)
+        self._h11.receive_data(data)
+        output = b""
+        while not self.closing and self.upgrade is None:
+            try:
+                event = self._h11.next_event()
+            except h11.RemoteProtocolError as error:
+                output += self._refuse(HTTPStatus(error.error_status_hint), str(error))
+                break
+            except ValueError:  # h11 0.14: a Content-Length of thousands of digits
+                output += self._refuse(HTTPStatus.BAD_REQUEST, "bad Content-Length")
+                break
+            if event is h11.NEED_DATA:
+                output += self._continue()
+                break
+            output += self._on_event(event, arrived_ns)
+        return output
+
+    # Requests
+
+    def _on_event(self, event: object, arrived_ns: int) -> bytes:
+        match event:
+            case h11.Request():
+                return self._on_request(event)
+            case h11.Data():
+                self._body += len(event.data)
+                return self._too_large() if self._body > MAX_BODY else b""
+            case h11.EndOfMessage() if self._request is not None:
+                return self._answer(self._request, arrived_ns)
+        return b""
+
+    def _on_request(self, raw: h11.Request) -> bytes:
+        if raw.http_version not in {b"1.0", b"1.1"}:
+            return self._refuse(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, "HTTP/1.1 is spoken here")
+        self._request = Request.of(raw)
+        self._body = 0
+        return self._too_large() if self._request.length > MAX_BODY else b""
+
+    def _continue(self) -> bytes:
+        """RFC 9110 §10.1.1: a client that waits for leave to send its body gets it."""
+        if not self._h11.they_are_waiting_for_100_continue:
+            return b""
+        return self._h11.send(h11.InformationalResponse(status_code=100, headers=[])) or b""
+
+    def _answer(self, request: Request, arrived_ns: int) -> bytes:
+        if request.upgrade:
+            return self._answer_upgrade(request)
+        match request.method:
+            case "GET":
+                return self._answer_get(request, arrived_ns)
+            case "HEAD":
+                return self._answer_head()
+            case "OPTIONS":
+                headers = self._site.cross_origin.preflight_headers(request.origin)
+                return self._reply(HTTPStatus.NO_CONTENT, [self._date(), _ALLOW, *headers])
+        error = f"{request.method} is not served here"
+        return self._reply_error(HTTPStatus.METHOD_NOT_ALLOWED, error, [_ALLOW])
+
+    def _answer_get(self, request: Request, arrived_ns: int) -> bytes:
+        try:
+            it = parse_request(request.query)
+        except WireError as error:
+            return self._reply_error(HTTPStatus.BAD_REQUEST, str(error))
+        template = self._site.time.template(request.host)
+        # The head takes its time to make: it comes first, and `st` is read after it.
+        length = len(template.render(it, arrived_ns, arrived_ns))
+        head = self._head(HTTPStatus.OK, self._json_headers(length))
+        return head + self._body_of(template.render(it, self._site.time.now_ns(), arrived_ns))
+
+    def _answer_head(self) -> bytes:
+        """Time over HTTPS, which by its own rules is for pages of every origin."""
+        headers = (
+            ("Cache-Control", "no-cache"),
+            self._date(),
+            ("Access-Control-Allow-Origin", "*"),
+            ("Access-Control-Expose-Headers", "X-Httpstime"),
+            ("X-HTTPSTIME", format_timestamp(self._site.time.now_ns())),
+        )
+        return self._reply(HTTPStatus.NO_CONTENT, headers)
+
+    def _answer_upgrade(self, request: Request) -> bytes:
+        if not self._site.cross_origin.permits_upgrade(request.origin, request.host):
+            return self._reply_error(HTTPStatus.FORBIDDEN, "this origin may not connect")
+        try:
+            accepted = handshake.accept(request.raw)
+        except handshake.RefusedError as error:
+            return self._reply_error(error.status, str(error), error.headers)
+        trailing, _ = self._h11.trailing_data
+        self.upgrade = Upgrade(request.host, accepted.interleaved, trailing)
+        self._site.counters.requests += 1
+        return accepted.reply
+
+    # Replies
+
+    def _too_large(self) -> bytes:
+        return self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "no body is wanted here")
+
+    def _refuse(self, status: HTTPStatus, error: str) -> bytes:
+        """Answer with an error and close: where the next request would start is not known."""
+        self.closing = True
+        return self._reply_error(status, error, [_CLOSE])
+
+    def _reply_error(self, status: HTTPStatus, error: str, headers: Headers = ()) -> bytes:
+        self._site.counters.refusals += 1
+        body = json.dumps({"error": error}).encode()
+        return self._reply(status, [*self._json_headers(len(body)), *headers], body)
+
+    def _reply(self, status: HTTPStatus, headers: Headers, body: bytes = b"") -> bytes:
+        return self._head(status, headers) + self._body_of(body)
+
+    def _head(self, status: HTTPStatus, headers: Headers) -> bytes:
+        self._site.counters.requests += 1
+        reason = status.phrase.encode()
+        response = h11.Response(status_code=status, reason=reason, headers=list(headers))
+        return self._h11.send(response) or b""
+
+    def _body_of(self, body: bytes) -> bytes:
+        """The rest of a reply; then the connection is ready for the next request or ends."""
+        if self._request is not None and self._request.method == "HEAD":
+            body = b""
+        output = self._h11.send(h11.Data(data=body)) or b""
+        output += self._h11.send(h11.EndOfMessage()) or b""
+        self._request = None
+        if self._h11.our_state is h11.DONE and self._h11.their_state is h11.DONE:
+            self._h11.start_next_cycle()
+        else:
+            self.closing = True
+        return output
+
+    def _json_headers(self, length: int) -> Headers:
+        origin = self._request.origin if self._request is not None else None
+        return (
+            ("Content-Type", "application/json; charset=utf-8"),
+            ("Cache-Control", "no-cache, no-store"),
+            ("Content-Length", str(length)),
+            self._date(),
+            *self._site.cross_origin.headers(origin),
+        )
+
+    def _date(self) -> tuple[str, str]:
+        return ("Date", self._site.time.date)

@@ -1,0 +1,158 @@
+"""All connections in one task: an epoll instance of our own, which trio waits for.
+
+A task for each connection would cost more than the request that it serves. Here every ready
+connection is handled in one pass, and the other tasks of the daemon get their turn after a bounded
+piece of work, however many clients there are.
+"""
+
+import errno
+import logging
+import select
+import socket
+from collections.abc import Callable, Sequence
+
+import trio
+
+from webntpd.clock import Clock
+from webntpd.server.channel import Channel
+from webntpd.server.connection import Connection
+from webntpd.server.counters import Counters
+
+logger = logging.getLogger(__name__)
+
+MAX_EVENTS = 256
+"""Ready sockets that are asked for at a time."""
+MAX_ACCEPTS = 64
+"""Connections accepted from a listener in one pass."""
+SLICE = 16384
+"""Bytes read and sent before the other tasks get their turn: about a millisecond's work."""
+TICK = 1.0
+"""Time between two looks at the deadlines, s."""
+
+_EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+
+class Reactor:
+    """Serves the clients of some listening sockets, which it owns from then on."""
+
+    def __init__(
+        self,
+        listeners: Sequence[socket.socket],
+        converse: Callable[[], Connection],
+        clock: Clock,
+        counters: Counters,
+    ) -> None:
+        self._converse = converse
+        self._clock = clock
+        self._counters = counters
+        self._epoll = select.epoll()
+        self._listeners = {listener.fileno(): listener for listener in listeners}
+        self._listening = False
+        self._channels: dict[int, Channel] = {}
+        self._interest: dict[int, int] = {}
+
+    async def run(self) -> None:
+        """Serve until cancelled. Call stop() after it in any case."""
+        self._listen()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._watch_deadlines)
+            while True:
+                await self._pass()
+
+    async def stop(self, grace: float) -> None:
+        """Stop listening, let every client know, and close all within that many seconds."""
+        for listener in self._listeners.values():
+            listener.close()
+        self._listeners.clear()
+        now = trio.current_time()
+        for fd, channel in list(self._channels.items()):
+            channel.stop(now)
+            self._settle(fd, channel)
+        with trio.move_on_after(grace):
+            while self._channels:
+                await self._pass()
+        for fd, channel in list(self._channels.items()):
+            channel.close()
+            self._settle(fd, channel)
+        self._epoll.close()
+
+    async def _pass(self) -> None:
+        await trio.lowlevel.wait_readable(self._epoll.fileno())
+        now = trio.current_time()
+        work = 0
+        for fd, _ in self._epoll.poll(0, MAX_EVENTS):
+            if (channel := self._channels.get(fd)) is not None:
+                work += self._handle(fd, channel, now)
+            elif (listener := self._listeners.get(fd)) is not None:
+                self._accept(listener)
+            if work > SLICE:
+                work = 0
+                await trio.lowlevel.checkpoint()
+
+    def _handle(self, fd: int, channel: Channel, now: float) -> int:
+        try:
+            work = channel.handle(now)
+        except Exception:  # a fault in our code costs one client, not all of them
+            logger.exception("a connection was dropped by a fault in the server")
+            channel.close()
+            work = 0
+        self._settle(fd, channel)
+        return work
+
+    def _settle(self, fd: int, channel: Channel) -> None:
+        """Bring what epoll waits for in line with what became of the channel."""
+        if channel.closed:  # closing the descriptor has taken it out of epoll
+            del self._channels[fd], self._interest[fd]
+            self._counters.connections -= 1
+        elif self._interest[fd] != (interest := channel.interest):
+            self._epoll.modify(fd, interest)
+            self._interest[fd] = interest
+
+    # Accepting
+
+    def _listen(self) -> None:
+        for fd in self._listeners:
+            self._epoll.register(fd, select.EPOLLIN)
+        self._listening = True
+
+    def _pause(self, reason: OSError) -> None:
+        """Out of descriptors or memory: a listener that stays ready would make us spin."""
+        logger.warning("no new connections for a moment: %s", reason.strerror)
+        for fd in self._listeners:
+            self._epoll.unregister(fd)
+        self._listening = False
+
+    def _accept(self, listener: socket.socket) -> None:
+        for _ in range(MAX_ACCEPTS):
+            if not self._listening:
+                return
+            try:
+                client, _address = listener.accept()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno in _EXHAUSTED:
+                    self._pause(error)
+                continue  # otherwise that client is gone already
+            self._admit(client)
+
+    def _admit(self, client: socket.socket) -> None:
+        client.settimeout(0)
+        channel = Channel(client, self._converse(), self._clock)
+        fd = client.fileno()
+        self._channels[fd] = channel
+        self._interest[fd] = channel.interest
+        self._epoll.register(fd, channel.interest)
+        self._counters.accepted += 1
+        self._counters.connections += 1
+
+    async def _watch_deadlines(self) -> None:
+        while True:
+            await trio.sleep(TICK)
+            now = trio.current_time()
+            for fd, channel in list(self._channels.items()):
+                if channel.deadline <= now:
+                    channel.close()
+                    self._settle(fd, channel)
+            if not self._listening:
+                self._listen()

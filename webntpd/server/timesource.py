@@ -1,0 +1,63 @@
+"""What every reply says of the time, in one place for all connections.
+
+Most of a reply stays the same for a second: the leap notice, the state of the clock, the Date
+header. So that is looked up once a second, when the first request of a new second comes; only the
+timestamps themselves are made for each reply.
+"""
+
+from collections.abc import Callable
+from email.utils import formatdate
+
+from webntpd.clock import Clock
+from webntpd.leap import LeapList
+from webntpd.ntp.types import NS_PER_S
+from webntpd.server.kernelclock import ClockState
+from webntpd.wire import ReplyTemplate
+
+_MAX_TEMPLATES = 256
+"""Hosts by which clients call us are few, but it is clients who choose them."""
+
+
+class TimeSource:
+    """The clock, with all that goes into a reply beside it. `date` is the Date header's value."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        leap: Callable[[], LeapList | None],
+        state: Callable[[], ClockState],
+    ) -> None:
+        self.now_ns = clock.realtime_ns
+        self.date = ""
+        self._leap = leap
+        self._state = state
+        self._valid_ns = range(0)
+        self._templates: dict[str, ReplyTemplate] = {}
+        self.refresh(clock.realtime_ns())
+
+    def refresh(self, arrived_ns: int) -> None:
+        """Look everything up anew if a request that arrived then is of another second."""
+        if arrived_ns in self._valid_ns:
+            return
+        second = arrived_ns // NS_PER_S
+        # A request of the last second may still be waiting behind one of this second.
+        self._valid_ns = range((second - 1) * NS_PER_S, (second + 1) * NS_PER_S)
+        self.date = formatdate(second, usegmt=True)
+        leap_list = self._leap()
+        self._notice = None if leap_list is None else leap_list.notice(arrived_ns)
+        self.state = self._state()
+        self._templates.clear()
+
+    def template(self, host: str) -> ReplyTemplate:
+        """The reply to a client that calls us by that host, as of the last refresh."""
+        template = self._templates.get(host)
+        if template is None:
+            template = ReplyTemplate(
+                host,
+                self._notice,
+                sync=self.state.synchronised,
+                max_error=self.state.max_error,
+            )
+            if len(self._templates) < _MAX_TEMPLATES:
+                self._templates[host] = template
+        return template
