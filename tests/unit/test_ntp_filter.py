@@ -11,6 +11,7 @@ from webntpd.ntp.filter import (
     ClockFilter,
     Filtered,
     Outcome,
+    best_of,
     distance,
     evaluate,
 )
@@ -97,6 +98,12 @@ def test_the_order_can_be_chosen() -> None:
     chosen = ClockFilter(key=lambda sample, _now_ns: sample.delay)
     chosen.insert(reading(0, 0.1, 0.010), 0, POLL)
     assert chosen.insert(reading(1e6, 0.2, 0.011), ns(1e6), POLL) is Outcome.STALE
+
+
+def test_of_samples_taken_together_the_one_of_least_distance_is_believed() -> None:
+    early, late, slow = reading(0, delay=0.01), reading(2, delay=0.01), reading(4, delay=0.02)
+    assert best_of([early, late, slow], ns(6)) is late
+    assert best_of([slow, early], ns(6), key=lambda sample, _: -sample.delay) is slow
 
 
 def test_the_dispersion_weighs_each_place_half_as_much_as_the_one_before() -> None:
