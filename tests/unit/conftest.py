@@ -1,0 +1,43 @@
+"""What the tests of several modules share."""
+
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from webntpd.clock import SystemClock
+from webntpd.exchange import Exchange, ExchangeParameters, Kind
+from webntpd.exchange.factory import make_exchange
+
+KINDS = {
+    "http": Kind.HTTP,
+    "https": Kind.HTTP,
+    "ws": Kind.WEBSOCKET,
+    "wss": Kind.WEBSOCKET,
+}
+
+
+@pytest.fixture
+def patient_clock() -> MockClock:
+    """Jumps over waits that nothing will end; a real loopback socket gets 50 ms to end them."""
+    return MockClock(autojump_threshold=0.05)
+
+
+ExchangeTo = Callable[..., Exchange]
+
+
+@pytest.fixture
+async def exchange_to(nursery: trio.Nursery) -> AsyncIterator[ExchangeTo]:
+    """Makes exchanges for a URL, and closes them after the test."""
+    exchanges = []
+
+    def make(url: str, kind: Kind | None = None, **changes: object) -> Exchange:
+        kind = kind or KINDS[url.partition(":")[0]]
+        parameters = ExchangeParameters(url, kind, **({"proxy": ""} | changes))  # type: ignore[arg-type]
+        exchanges.append(make_exchange(parameters, SystemClock(), nursery))
+        return exchanges[-1]
+
+    yield make
+    for exchange in exchanges:
+        await exchange.aclose()

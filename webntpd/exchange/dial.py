@@ -1,0 +1,101 @@
+"""The way to a server: name and address, a proxy's tunnel where there is one, TLS.
+
+Each step has the peer's timeout to itself and names itself when it fails.
+"""
+
+import os
+import socket
+import ssl
+from dataclasses import dataclass
+
+import httpx
+import trio
+
+from webntpd.clock import Clock
+from webntpd.exchange import ExchangeParameters
+from webntpd.exchange.failure import failed, step
+from webntpd.exchange.tls import make_context, start_tls
+from webntpd.exchange.tunnel import Proxy, effective_port, open_tunnel, proxy_for
+from webntpd.ntp.types import Rejection
+from webntpd.timestamping import TimestampedStream, detach
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A connection to a server: what to talk through, and below it the stream with the stamps."""
+
+    stream: trio.abc.Stream
+    stamped: TimestampedStream
+
+
+class Dialer:
+    """Makes connections to one server."""
+
+    def __init__(self, parameters: ExchangeParameters, clock: Clock) -> None:
+        self.url = httpx.URL(parameters.url)
+        self._parameters = parameters
+        self._clock = clock
+        self._context: ssl.SSLContext | None = None
+
+    async def dial(self) -> Link:
+        """A new connection. Raises ExchangeError, and leaves none behind then."""
+        port = effective_port(self.url)
+        proxy = proxy_for(self.url, self._parameters.proxy)
+        if proxy is None:
+            stamped = await self._connect(self.url.host, port)
+        else:
+            stamped = await self._connect(proxy.host, proxy.port)
+        try:
+            stream = await self._through(proxy, stamped, port)
+            if self.url.scheme in {"https", "wss"}:
+                with step("the TLS handshake", self._parameters.timeout):
+                    stream = await start_tls(stream, self._own_context(), self.url.host)
+        except BaseException:
+            stamped.close()
+            raise
+        return Link(stream, stamped)
+
+    async def _connect(self, host: str, port: int) -> TimestampedStream:
+        with step(f"connecting to {host}", self._parameters.timeout):
+            try:
+                stream = await trio.open_tcp_stream(host, port)
+            except (socket.gaierror, ValueError) as error:
+                # ValueError: a name with a null character or a label that no DNS name has
+                reason = error.strerror if isinstance(error, OSError) else error
+                raise failed(Rejection.RESOLVE, f"{host}: {reason}") from error
+            except OSError as error:
+                raise failed(Rejection.CONNECT, f"{host}:{port}: {_reasons(error)}") from error
+        return TimestampedStream(detach(stream), self._clock)
+
+    async def _through(
+        self, proxy: Proxy | None, stream: trio.abc.Stream, port: int
+    ) -> trio.abc.Stream:
+        if proxy is None:
+            return stream
+        if proxy.tls:
+            with step(f"the TLS handshake with the {proxy}", self._parameters.timeout):
+                stream = await start_tls(stream, make_context(None), proxy.host)
+        host = f"[{self.url.host}]" if ":" in self.url.host else self.url.raw_host.decode()
+        with step(f"the tunnel of the {proxy}", self._parameters.timeout):
+            await open_tunnel(stream, proxy, f"{host}:{port}", self._clock.realtime_ns())
+        return stream
+
+    def _own_context(self) -> ssl.SSLContext:
+        if self._context is None:
+            self._context = make_context(self._parameters.ca_file)
+        return self._context
+
+
+def _reasons(error: OSError) -> str:
+    """Why no address of a name answered: trio tries them all, and groups the errors."""
+    attempts: tuple[BaseException, ...] = (error,)
+    if isinstance(error.__cause__, BaseExceptionGroup):
+        attempts = error.__cause__.exceptions
+    return ", ".join(dict.fromkeys(_reason(attempt) for attempt in attempts))
+
+
+def _reason(error: BaseException) -> str:
+    # trio puts the address into strerror, where it would stand twice.
+    if isinstance(error, OSError) and error.errno is not None:
+        return os.strerror(error.errno)
+    return str(error)

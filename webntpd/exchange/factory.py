@@ -1,0 +1,24 @@
+"""The exchange for a server's parameters."""
+
+import trio
+
+from webntpd.clock import Clock
+from webntpd.exchange import Exchange, ExchangeParameters, Kind
+from webntpd.exchange.http import HttpExchange
+from webntpd.exchange.timeheader import TimeHeaderExchange
+from webntpd.exchange.websocket import WebSocketExchange
+
+
+def make_exchange(parameters: ExchangeParameters, clock: Clock, nursery: trio.Nursery) -> Exchange:
+    """An exchange that connects at its first measure.
+
+    A WebSocket's reader is a task in `nursery`, from a measure until aclose: whoever opened the
+    nursery closes the exchange, or cancels it.
+    """
+    match parameters.kind:
+        case Kind.HTTP:
+            return HttpExchange(parameters, clock)
+        case Kind.TIME_HEADER:
+            return TimeHeaderExchange(parameters, clock)
+        case Kind.WEBSOCKET:
+            return WebSocketExchange(parameters, clock, nursery)

@@ -1,0 +1,46 @@
+"""JSON over HTTP: a GET whose query is our timestamp."""
+
+from collections.abc import Sequence
+
+import trio
+
+from webntpd import wire
+from webntpd.clock import Clock
+from webntpd.exchange import ExchangeParameters
+from webntpd.exchange.dial import Dialer
+from webntpd.exchange.httpclient import HttpClient
+from webntpd.exchange.reply import complete, parse_reply
+from webntpd.ntp.types import Reading
+
+ACCEPTED = frozenset({200})
+
+
+class HttpExchange:
+    """An exchange by GET. See `webntpd.exchange.Exchange`."""
+
+    def __init__(self, parameters: ExchangeParameters, clock: Clock) -> None:
+        self._parameters = parameters
+        self._clock = clock
+        dialer = Dialer(parameters, clock)
+        self._url = dialer.url
+        self._client = HttpClient(dialer, parameters.timeout, clock)
+
+    async def measure(self, *, last: bool) -> Sequence[Reading]:  # noqa: ARG002
+        token = wire.format_token(self._clock.realtime_ns())
+        url = self._url.copy_with(query=token.encode())
+        with self._client.closed_on_error():
+            answer = await self._client.ask("GET", url, ACCEPTED)
+            reading = complete(
+                parse_reply(answer.body),
+                sent=token,
+                t1=answer.t1,
+                t4=answer.t4,
+                first=answer.first,
+                parameters=self._parameters,
+                clock=self._clock,
+            )
+        return [reading]
+
+    async def aclose(self) -> None:
+        self._client.close()
+        await trio.lowlevel.checkpoint()

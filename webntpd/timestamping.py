@@ -1,0 +1,161 @@
+"""A TCP stream for trio that knows when each of its segments left and came.
+
+It sits at the bottom: TLS, WebSocket and HTTP run over it and never notice. A stamp is read just
+before the system call that sends, and just after the one that receives, with no other task in
+between. Streams count the bytes of either direction, so that whoever measures can tell the
+segment that carried its request or completed its reply from a pong or a TLS ticket that went
+along.
+
+One task may send while another receives; two of the same kind may not.
+"""
+
+import socket
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Self
+
+import trio
+
+from webntpd.clock import Clock
+from webntpd.ntp.types import Stamp, StampSource
+
+RECEIVE_SIZE = 16384  # bytes of one read where the caller names no number; a TLS record's maximum
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """What one system call sent or received: the direction's byte count at its end, and when."""
+
+    end: int
+    stamp: Stamp
+
+
+def detach(stream: trio.SocketStream) -> socket.socket:
+    """The socket of trio's stream, which is left without one. Options that trio set remain."""
+    fileno = stream.socket.detach()
+    sock = socket.socket(fileno=fileno)
+    sock.settimeout(0)
+    return sock
+
+
+class TimestampedStream(trio.abc.HalfCloseableStream):
+    """A trio stream over a connected, non-blocking TCP socket, which it owns from now on.
+
+    `last_sent` and `last_received` are of the latest system call of either direction. They hold
+    from the return of send_all or receive_some until its caller awaits anything.
+    """
+
+    def __init__(self, sock: socket.socket, clock: Clock) -> None:
+        self._socket = sock
+        self._clock = clock
+        self._sending = False
+        self._eof_sent = False
+        self.last_sent = self.last_received = Segment(0, self._read_clock())
+
+    def _read_clock(self) -> Stamp:
+        return Stamp(
+            wall_ns=self._clock.realtime_ns(),
+            monotonic_ns=self._clock.monotonic_ns(),
+            source=StampSource.USER,
+        )
+
+    @contextmanager
+    def _sole_sender(self) -> Iterator[None]:
+        if self._sending:
+            raise trio.BusyResourceError("another task is using this stream to send")
+        self._sending = True
+        try:
+            yield
+        except OSError as error:
+            raise self._lost(error) from error
+        finally:
+            self._sending = False
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        with self._sole_sender(), memoryview(data) as rest:
+            await trio.lowlevel.checkpoint()
+            self._check_open(sending=True)
+            done = 0
+            while done < len(rest):
+                try:
+                    done += self._send(rest[done:])
+                except BlockingIOError:
+                    await self._wait(trio.lowlevel.wait_writable)
+
+    def _send(self, data: memoryview) -> int:
+        stamp = self._read_clock()
+        count = self._socket.send(data)
+        self.last_sent = Segment(self.last_sent.end + count, stamp)
+        return count
+
+    async def wait_send_all_might_not_block(self) -> None:
+        with self._sole_sender():
+            await trio.lowlevel.checkpoint()
+            self._check_open(sending=True)
+            await self._wait(trio.lowlevel.wait_writable)
+
+    async def send_eof(self) -> None:
+        with self._sole_sender():
+            await trio.lowlevel.checkpoint()
+            self._check_open()
+            self._eof_sent = True
+            self._socket.shutdown(socket.SHUT_WR)
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        await trio.lowlevel.checkpoint()
+        self._check_open()
+        if max_bytes is not None and max_bytes < 1:
+            raise ValueError("max_bytes must be at least 1")
+        while True:
+            try:
+                return self._receive(max_bytes or RECEIVE_SIZE)
+            except BlockingIOError:
+                await self._wait(trio.lowlevel.wait_readable)
+            except OSError as error:
+                raise self._lost(error) from error
+
+    def _receive(self, max_bytes: int) -> bytes:
+        data = self._socket.recv(max_bytes)
+        stamp = self._read_clock()
+        if data:  # the end of the stream is no segment of a reply
+            self.last_received = Segment(self.last_received.end + len(data), stamp)
+        return data
+
+    async def _wait(self, ready: Callable[[socket.socket], Awaitable[None]]) -> None:
+        await ready(self._socket)
+
+    def is_readable(self) -> bool:
+        """True if data, the end of the stream or an error waits. Data is left where it is."""
+        try:
+            self._socket.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+        return True
+
+    def _check_open(self, *, sending: bool = False) -> None:
+        if self._socket.fileno() < 0 or (sending and self._eof_sent):
+            raise trio.ClosedResourceError("this stream was closed")
+
+    def _lost(self, error: OSError) -> Exception:
+        if self._socket.fileno() < 0:
+            return trio.ClosedResourceError("this stream was closed")
+        return trio.BrokenResourceError(error.strerror or str(error))
+
+    def close(self) -> None:
+        """Close at once, from a cancelled task too. Tasks that wait on the stream wake up."""
+        if self._socket.fileno() >= 0:
+            trio.lowlevel.notify_closing(self._socket)
+            self._socket.close()
+
+    async def aclose(self) -> None:
+        self.close()
+        await trio.lowlevel.checkpoint()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
