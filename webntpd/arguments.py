@@ -49,7 +49,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_serve(command("serve", "Run a WebNTP server, without a configuration file", SERVE))
     _add_config(command("check-config", "Check the configuration", CHECK))
     consumer = command("consumer-config", "Print what the clock's daemon must be told", CONSUMER)
-    consumer.add_argument("consumer", type=Consumer, choices=list(Consumer), metavar="CONSUMER")
+    consumer.add_argument("consumer", choices=[*map(str, Consumer)], metavar="CONSUMER")
     _add_config(consumer)
     return parser
 
@@ -115,13 +115,13 @@ def _add_query(parser: argparse.ArgumentParser) -> None:
     add(
         "-p",
         "--samples",
-        type=_sample_count,
+        type=count,
         default=DEFAULT_SAMPLES,
         metavar="SAMPLES",
         help=f"samples of each server, 1 to {MOST_SAMPLES}; default: {DEFAULT_SAMPLES}",
     )
     add("--json", action="store_true", help="print JSON")
-    add("--kind", choices=list(Kind), type=Kind, metavar="KIND", help=KIND_HELP)
+    add("--kind", choices=[*map(str, Kind)], metavar="KIND", help=KIND_HELP)
     add("--accept-date", action="store_true", help="make do with the Date header of a time-header")
     add("--proxy", metavar="URL", help='HTTP proxy, "" for none; default: from the environment')
     add("--ca-file", type=Path, metavar="FILE", help="certificates to trust, not the system's")
@@ -131,11 +131,12 @@ def _add_query(parser: argparse.ArgumentParser) -> None:
 KIND_HELP = 'how to ask, where the URL does not say: "time-header" for Time over HTTPS'
 
 
-def _sample_count(text: str) -> int:
-    count = int(text)
-    if not 1 <= count <= MOST_SAMPLES:
-        raise argparse.ArgumentTypeError(f"must be 1 to {MOST_SAMPLES}, not {count}")
-    return count
+def count(text: str) -> int:
+    """A number of samples; argparse names this function when it is no number at all."""
+    value = int(text)
+    if not 1 <= value <= MOST_SAMPLES:
+        raise argparse.ArgumentTypeError(f"must be 1 to {MOST_SAMPLES}, not {value}")
+    return value
 
 
 def _add_serve(parser: argparse.ArgumentParser) -> None:

@@ -28,7 +28,7 @@ def _peer(kind: Kind, url: str) -> PeerSpec:
     return PeerSpec(
         # A proxy of the environment has no business with this machine's own address.
         ExchangeParameters(url, kind, proxy=""),
-        PeerParameters(url, minpoll=1, maxpoll=3, burst=2, iburst=6, burst_interval=0.25),
+        PeerParameters(url, minpoll=1, maxpoll=2, burst=2, iburst=6, burst_interval=0.25),
     )
 
 

@@ -1,0 +1,100 @@
+"""What a survey found, for people and for programs."""
+
+import json
+
+from webntpd.config import PeerSpec
+from webntpd.exchange import ExchangeParameters, Kind
+from webntpd.ntp.selection import Combination
+from webntpd.ntp.types import (
+    Failure,
+    Formula,
+    Leap,
+    LeapNotice,
+    PeerEstimate,
+    PeerParameters,
+    Provenance,
+    Rejection,
+    StampSource,
+)
+from webntpd.query.survey import Answer, Survey
+from webntpd.query.views import survey_json, survey_lines
+
+SPEC = PeerSpec(ExchangeParameters("ws://a", Kind.WEBSOCKET), PeerParameters("ws://a"))
+OTHER = PeerSpec(ExchangeParameters("http://b", Kind.HTTP), PeerParameters("http://b"))
+ESTIMATE = PeerEstimate(
+    offset=-0.0125,
+    delay=0.001,
+    dispersion=0.0,
+    jitter=2e-6,
+    at_ns=0,
+    provenance=Provenance(Formula.TWO_STAMP, StampSource.KERNEL, StampSource.USER),
+    leap=LeapNotice(37, 0, 1),
+)
+GOOD = Answer(SPEC, 8, ESTIMATE, 0.0005)
+DEAD = Answer(OTHER, 0, failure=Failure(Rejection.TLS, "expired"))
+
+
+def test_those_who_answered_stand_in_a_table() -> None:
+    assert survey_lines(Survey((GOOD,), None)) == [
+        "server      offset      error     delay  jitter  leap  samples  stamps",
+        "ws://a  -12.500 ms  ±500.0 µs  1.000 ms  2.0 µs  none        8  two-stamp kernel/user",
+    ]
+
+
+def test_a_failure_is_one_line_with_its_name() -> None:
+    assert survey_lines(Survey((DEAD,), None)) == ["http://b: tls: expired"]
+
+
+def test_several_servers_are_told_together() -> None:
+    combined = Combination(-0.01, 1e-6, 0.002, {"ws://a": 1.0})
+    lines = survey_lines(Survey((GOOD, DEAD), combined, ("ws://a",)))
+    assert lines[2:] == [
+        "http://b: tls: expired",
+        "together: offset -10.000 ms ± 2.000 ms, 1 of 1 agree",
+    ]
+
+
+def test_that_there_is_no_majority_is_said() -> None:
+    lines = survey_lines(Survey((GOOD, GOOD), None))
+    assert lines[-1] == "no majority of the 2 servers that answered agrees"
+
+
+def test_the_json_has_all_of_it_in_seconds() -> None:
+    combined = Combination(-0.01, 1e-6, 0.002, {"ws://a": 1.0})
+    result = survey_json(Survey((GOOD, DEAD), combined, ("ws://a",)))
+    assert json.loads(json.dumps(result)) == {
+        "version": 1,
+        "servers": [
+            {
+                "url": "ws://a",
+                "kind": "websocket",
+                "samples": 8,
+                "estimate": {
+                    "offset": -0.0125,
+                    "error": 0.0005,
+                    "delay": 0.001,
+                    "jitter": 2e-6,
+                    "leap": "none",
+                    "stamps": {"formula": "two-stamp", "t1": "kernel", "t4": "user"},
+                },
+                "rejection": None,
+            },
+            {
+                "url": "http://b",
+                "kind": "http",
+                "samples": 0,
+                "estimate": None,
+                "rejection": {"name": "tls", "detail": "expired"},
+            },
+        ],
+        "combined": {"offset": -0.01, "error": 0.002, "jitter": 1e-6, "survivors": ["ws://a"]},
+    }
+
+
+def test_what_is_not_known_is_null_in_json() -> None:
+    unknown = PeerEstimate(offset=0.0, delay=0.0, dispersion=0.0, jitter=0.0, at_ns=0)
+    result = survey_json(Survey((Answer(SPEC, 1, unknown, 0.1, Leap.NONE),), None))
+    (server,) = result["servers"]
+    assert server["estimate"]["leap"] is None
+    assert server["estimate"]["stamps"] is None
+    assert result["combined"] is None

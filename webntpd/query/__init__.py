@@ -1,0 +1,1 @@
+"""`webntpd query`: the time of some servers, once, without a daemon."""

@@ -1,0 +1,93 @@
+"""What a survey found, as a table for people and as JSON for programs.
+
+All times of the JSON are in seconds; a positive offset means that the local clock is behind.
+"""
+
+from typing import Any
+
+from webntpd.ntp.types import PeerEstimate
+from webntpd.query.survey import Answer, Survey
+from webntpd.render import NOTHING, table
+from webntpd.status import seconds, signed_seconds
+
+JSON_VERSION = 1
+"""Changes when a member of the JSON changes its meaning or goes away, not when one is added."""
+
+COLUMNS = ("server", "offset", "error", "delay", "jitter", "leap", "samples", "stamps")
+
+
+def survey_lines(result: Survey) -> list[str]:
+    """A table of those who answered, a line for each failure, and the vote of several servers."""
+    rows = [_row(answer, answer.estimate) for answer in result.answers if answer.estimate]
+    lines = table(COLUMNS, rows) if rows else []
+    lines += [
+        f"{answer.spec.name}: {answer.failure.rejection}: {answer.failure.detail}"
+        for answer in result.answers
+        if answer.failure
+    ]
+    if len(result.answers) > 1:
+        lines.append(_combined_line(result))
+    return lines
+
+
+def _row(answer: Answer, estimate: PeerEstimate) -> tuple[str, ...]:
+    return (
+        answer.spec.name,
+        signed_seconds(estimate.offset),
+        f"\N{PLUS-MINUS SIGN}{seconds(answer.error)}",
+        seconds(estimate.delay),
+        seconds(estimate.jitter),
+        answer.leap.name.lower() if estimate.leap else NOTHING,
+        str(answer.samples),
+        str(estimate.provenance or NOTHING),
+    )
+
+
+def _combined_line(result: Survey) -> str:
+    answered = sum(answer.estimate is not None for answer in result.answers)
+    if result.combined is None:
+        return f"no majority of the {answered} servers that answered agrees"
+    offset, bound = signed_seconds(result.combined.offset), seconds(result.combined.distance)
+    return (
+        f"together: offset {offset} \N{PLUS-MINUS SIGN} {bound},"
+        f" {len(result.survivors)} of {answered} agree"
+    )
+
+
+def survey_json(result: Survey) -> dict[str, Any]:
+    """The same for programs."""
+    combined = result.combined
+    return {
+        "version": JSON_VERSION,
+        "servers": [_answer_json(answer) for answer in result.answers],
+        "combined": combined
+        and {
+            "offset": combined.offset,
+            "error": combined.distance,
+            "jitter": combined.jitter,
+            "survivors": list(result.survivors),
+        },
+    }
+
+
+def _answer_json(answer: Answer) -> dict[str, Any]:
+    estimate, failure = answer.estimate, answer.failure
+    return {
+        "url": answer.spec.exchange.url,
+        "kind": answer.spec.exchange.kind,
+        "samples": answer.samples,
+        "estimate": estimate and _estimate_json(answer, estimate),
+        "rejection": failure and {"name": failure.rejection, "detail": failure.detail},
+    }
+
+
+def _estimate_json(answer: Answer, estimate: PeerEstimate) -> dict[str, Any]:
+    stamps = estimate.provenance
+    return {
+        "offset": estimate.offset,
+        "error": answer.error,
+        "delay": estimate.delay,
+        "jitter": estimate.jitter,
+        "leap": answer.leap.name.lower() if estimate.leap else None,
+        "stamps": stamps and {"formula": stamps.formula, "t1": stamps.t1, "t4": stamps.t4},
+    }
