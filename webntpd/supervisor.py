@@ -1,0 +1,280 @@
+"""The daemon: starts, restarts and stops every task, and carries out signals and reloads.
+
+This is the one module that knows all others. Values flow from the peers' tasks through one
+channel to the system task; this module only decides which tasks exist.
+"""
+
+import logging
+import random
+import signal
+from collections.abc import Awaitable, Callable
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from functools import partial
+
+import trio
+
+from webntpd.clock import Clock
+from webntpd.config import Config, ConfigError, PeerSpec
+from webntpd.discontinuity import watch_for_clock_set
+from webntpd.exchange.factory import make_exchange
+from webntpd.leap import LeapList
+from webntpd.leapfile import load_leap_list
+from webntpd.ntp.peer import Peer
+from webntpd.peer_task import PeerTask
+from webntpd.refclock import Refclock, RefclockError, RefclockParameters
+from webntpd.refclock.factory import make_refclock
+from webntpd.server import ServerError, ServerParameters, serve
+from webntpd.service import Notifier, watchdog_interval
+from webntpd.status import Status, summary
+from webntpd.system_task import ClockSet, Event, Heartbeat, Output, Setup, SystemTask
+
+log = logging.getLogger(__name__)
+
+FIRST_RESTART_DELAY = 1.0
+LAST_RESTART_DELAY = 300.0
+"""A task that failed is restarted after the first, then each time after twice as long, s."""
+
+EVENTS_IN_FLIGHT = 64
+
+
+async def run_daemon(
+    load: Callable[[], Config],
+    clock: Clock,
+    *,
+    observe: Callable[[Status], None] = lambda _: None,
+) -> None:
+    """Run until SIGTERM or SIGINT; `load` reads the configuration, now and at each SIGHUP.
+
+    Raises what keeps the daemon from starting: ConfigError, RefclockError, ServerError.
+    """
+    config = load()
+    daemon = Daemon(clock, observe)
+    failure: Exception | None = None
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
+        async with trio.open_nursery() as nursery:
+            try:
+                await daemon.start(config, nursery)
+                async for received in signals:
+                    if received != signal.SIGHUP:
+                        break
+                    await daemon.reload(load)
+                daemon.notifier.stopping()
+            except (RefclockError, ServerError) as error:
+                failure = error
+            finally:
+                nursery.cancel_scope.cancel()
+                daemon.close()
+    if failure is not None:
+        raise failure
+
+
+async def keep_running(name: str, run: Callable[[], Awaitable[None]]) -> None:
+    """Run a task until it is cancelled or ends by itself; when it fails, start it again."""
+    delay = FIRST_RESTART_DELAY
+    while True:
+        started = trio.current_time()
+        try:
+            await run()
+        except Exception:
+            log.exception("%s failed; restarting it in %.0f s", name, delay)
+        else:
+            return
+        if trio.current_time() - started > LAST_RESTART_DELAY:
+            delay = FIRST_RESTART_DELAY
+        await trio.sleep(delay)
+        delay = min(2 * delay, LAST_RESTART_DELAY)
+
+
+@dataclass(frozen=True, slots=True)
+class RunningPeer:
+    """A peer's task from outside: what it was started with, and how to reach it."""
+
+    spec: PeerSpec
+    scope: trio.CancelScope
+    alarms: trio.MemorySendChannel[None]
+
+
+@dataclass(frozen=True, slots=True)
+class RunningServer:
+    """The server's task from outside; `stopped` is set once its sockets are closed."""
+
+    parameters: ServerParameters
+    scope: trio.CancelScope
+    stopped: trio.Event
+
+
+class Daemon:
+    """What runs: peers, outputs, the server. A reload changes only what differs."""
+
+    def __init__(self, clock: Clock, observe: Callable[[Status], None]) -> None:
+        self.notifier = Notifier()
+        self._clock = clock
+        self._observe = observe
+        self._events, self._inbox = trio.open_memory_channel[Event](EVENTS_IN_FLIGHT)
+        self._peers: dict[str, RunningPeer] = {}
+        self._outputs: dict[RefclockParameters, Refclock] = {}
+        self._server: RunningServer | None = None
+        self._leap_list: LeapList | None = None
+        self._nursery: trio.Nursery
+
+    async def start(self, config: Config, nursery: trio.Nursery) -> None:
+        """Start everything that `config` asks for, then tell the service manager."""
+        self._nursery = nursery
+        self._open_outputs(config)
+        await self._change_server(config.server)
+        setup = self._make_setup(config)
+        system = SystemTask(
+            setup,
+            self._clock,
+            observe=self._on_status,
+            feed_watchdog=self.notifier.alive,
+            flush_peers=self._alarm_peers,
+        )
+        nursery.start_soon(keep_running, "system process", lambda: system.run(self._inbox))
+        nursery.start_soon(
+            keep_running, "clock watch", lambda: watch_for_clock_set(self._on_clock_set)
+        )
+        if interval := watchdog_interval():
+            nursery.start_soon(self._beat, interval)
+        self._change_peers(config)
+        self.notifier.ready()
+
+    async def reload(self, load: Callable[[], Config]) -> None:
+        """Carry out a new configuration, or keep the old one when the new one is faulty."""
+        self.notifier.reloading()
+        try:
+            config = load()
+            self._open_outputs(config)
+        except ConfigError as error:
+            for fault in error.faults:
+                log.error("%s", fault)  # noqa: TRY400 - a fault of the file, not of the program
+            log.error("reload: the configuration is kept as it was")  # noqa: TRY400
+        except RefclockError as error:
+            log.error("reload: %s; the configuration is kept as it was", error)  # noqa: TRY400
+        else:
+            try:
+                await self._change_server(config.server)
+            except ServerError as error:
+                log.error("reload: %s; no server is running", error)  # noqa: TRY400
+            await self._events.send(self._make_setup(config))
+            self._change_peers(config)
+            self._close_outputs_but(config)
+            log.info("reloaded: %d peers, %d refclocks", len(self._peers), len(self._outputs))
+        self.notifier.ready()
+
+    def close(self) -> None:
+        """Close the outputs, so that no consumer takes what is left in them."""
+        for refclock in self._outputs.values():
+            refclock.close()
+        self.notifier.close()
+
+    # -- what runs ---------------------------------------------------------------------------
+
+    def _change_peers(self, config: Config) -> None:
+        wanted = {spec.name: spec for spec in config.peers}
+        for name, running in list(self._peers.items()):
+            if wanted.get(name) != running.spec:
+                running.scope.cancel()
+                del self._peers[name]
+        for name, spec in wanted.items():
+            if name not in self._peers:
+                self._peers[name] = self._start_peer(spec)
+
+    def _start_peer(self, spec: PeerSpec) -> RunningPeer:
+        alarm, alarms = trio.open_memory_channel[None](1)
+        running = RunningPeer(spec, trio.CancelScope(), alarm)
+
+        async def run() -> None:
+            peer = Peer(spec.peer, random.random)
+            async with trio.open_nursery() as nursery:
+                exchange = make_exchange(spec.exchange, self._clock, nursery)
+                await PeerTask(peer, exchange, self._clock, self._events, alarms).run()
+
+        async def run_within_scope() -> None:
+            with running.scope:
+                await keep_running(f"peer {spec.name}", run)
+
+        self._nursery.start_soon(run_within_scope)
+        return running
+
+    def _open_outputs(self, config: Config) -> None:
+        """Open what is new in `config`, or nothing if one of them cannot be opened."""
+        with ExitStack() as opened:
+            added = {}
+            for parameters in _outputs_of(config) - self._outputs.keys():
+                refclock = make_refclock(parameters)
+                refclock.open()
+                opened.callback(refclock.close)
+                added[parameters] = refclock
+            opened.pop_all()
+            self._outputs |= added
+
+    def _close_outputs_but(self, config: Config) -> None:
+        for parameters in self._outputs.keys() - _outputs_of(config):
+            self._outputs.pop(parameters).close()
+
+    async def _change_server(self, wanted: ServerParameters | None) -> None:
+        running = self._server
+        if wanted == (running.parameters if running else None):
+            return
+        if running:
+            running.scope.cancel()
+            await running.stopped.wait()
+            self._server = None
+        if wanted:
+            running = RunningServer(wanted, trio.CancelScope(), trio.Event())
+            await self._nursery.start(self._run_server, running)
+            self._server = running
+
+    async def _run_server(
+        self,
+        running: RunningServer,
+        task_status: trio.TaskStatus[object] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        run = partial(serve, running.parameters, self._clock, lambda: self._leap_list)
+        try:
+            with running.scope:
+                await run(task_status=task_status)
+        except ServerError:
+            raise
+        except Exception:
+            log.exception("the server failed")
+            with running.scope:
+                await keep_running("server", run)
+        finally:
+            running.stopped.set()
+
+    def _make_setup(self, config: Config) -> Setup:
+        self._leap_list = load_leap_list(config.leap_file)
+        return Setup(
+            parameters=config.system,
+            kinds={spec.name: spec.exchange.kind for spec in config.peers},
+            outputs=[
+                Output(self._outputs[spec.parameters], spec.peer) for spec in config.refclocks
+            ],
+            leap_list=self._leap_list,
+        )
+
+    # -- what happens ------------------------------------------------------------------------
+
+    def _on_status(self, status: Status) -> None:
+        self.notifier.status(summary(status))
+        self._observe(status)
+
+    def _on_clock_set(self) -> None:
+        self._events.send_nowait(ClockSet())
+
+    def _alarm_peers(self) -> None:
+        for running in self._peers.values():
+            with suppress(trio.WouldBlock):  # one alarm that waits is enough
+                running.alarms.send_nowait(None)
+
+    async def _beat(self, interval: float) -> None:
+        while True:
+            await self._events.send(Heartbeat())
+            await trio.sleep(interval)
+
+
+def _outputs_of(config: Config) -> set[RefclockParameters]:
+    return {spec.parameters for spec in config.refclocks}
