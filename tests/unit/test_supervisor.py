@@ -1,0 +1,197 @@
+"""The daemon as a whole, within the test's process: real sockets on loopback, real signals."""
+
+import logging
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from webntpd.clock import SystemClock
+from webntpd.config import Config, ConfigError, PeerSpec, RefclockSpec
+from webntpd.exchange import ExchangeParameters, Kind
+from webntpd.ntp.types import Estimate, PeerParameters
+from webntpd.refclock import SockParameters
+from webntpd.server import ServerError, ServerParameters
+from webntpd.status import Status
+from webntpd.supervisor import LAST_RESTART_DELAY, keep_running, run_daemon
+
+LIMIT = 20.0
+"""A test that waits longer than this, s, has failed."""
+
+
+def free_address() -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return "{}:{}".format(*probe.getsockname())
+
+
+def peer(name: str, kind: Kind, address: str) -> PeerSpec:
+    scheme = {Kind.HTTP: "http", Kind.WEBSOCKET: "ws"}[kind]
+    exchange = ExchangeParameters(f"{scheme}://{address}/", kind, proxy="")
+    return PeerSpec(
+        exchange, PeerParameters(name, minpoll=0, maxpoll=0, iburst=4, burst_interval=0.01)
+    )
+
+
+def config(address: str, sock: Path) -> Config:
+    return Config(
+        peers=(peer("http", Kind.HTTP, address), peer("ws", Kind.WEBSOCKET, address)),
+        refclocks=(RefclockSpec(SockParameters(sock)),),
+        server=ServerParameters((address,), local=True, grace=0.1),
+        leap_file=Path("/nonexistent"),
+    )
+
+
+@dataclass
+class Daemon:
+    """The running daemon from outside: the configuration it will load, and what it shows."""
+
+    config: Config
+    status: Status | None = None
+    changed: trio.Event = field(default_factory=trio.Event)
+    fault: Exception | None = None
+
+    def load(self) -> Config:
+        if self.fault:
+            raise self.fault
+        return self.config
+
+    def observe(self, status: Status) -> None:
+        self.status = status
+        self.changed.set()
+        self.changed = trio.Event()
+
+    async def until(self, condition: Callable[[Status], bool]) -> Status:
+        while self.status is None or not condition(self.status):
+            await self.changed.wait()
+        return self.status
+
+    async def reload(self, logged: str, caplog: pytest.LogCaptureFixture) -> None:
+        """Send SIGHUP and wait for the line that ends the reload."""
+        os.kill(os.getpid(), signal.SIGHUP)
+        while logged not in caplog.text:
+            await self.changed.wait()
+
+
+@asynccontextmanager
+async def running(sock: Path) -> AsyncIterator[Daemon]:
+    with trio.fail_after(LIMIT):
+        daemon = Daemon(config(free_address(), sock))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(
+                partial(run_daemon, daemon.load, SystemClock(), observe=daemon.observe)
+            )
+            yield daemon
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def names(status: Status) -> list[str]:
+    return [each.report.name for each in status.peers]
+
+
+def is_synchronised(status: Status) -> bool:
+    return isinstance(status.verdict.estimate, Estimate) and status.reachable == len(status.peers)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "consumer.sock"
+
+
+@pytest.fixture
+def consumer(path: Path) -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.bind(str(path))
+        sock.settimeout(0)
+        yield sock
+
+
+async def test_it_synchronises_to_its_own_server_over_http_and_websocket(
+    path: Path, consumer: socket.socket
+) -> None:
+    async with running(path) as daemon:
+        status = await daemon.until(lambda s: is_synchronised(s) and s.refclocks[0].published > 0)
+    assert isinstance(status.verdict.estimate, Estimate)
+    assert abs(status.verdict.estimate.offset) < 0.01
+    assert {each.kind for each in status.peers} == {"http", "websocket"}
+    assert len(consumer.recv(4096)) == 40
+
+
+async def test_a_reload_keeps_unchanged_peers_and_starts_and_stops_the_others(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    async with running(path) as daemon:
+        before = await daemon.until(is_synchronised)
+        address = daemon.config.peers[0].exchange.url[7:-1]
+        kept = daemon.config.peers[1]
+        daemon.config = replace(
+            daemon.config, peers=(kept, peer("new", Kind.HTTP, address)), refclocks=()
+        )
+        await daemon.reload("reloaded: 2 peers, 0 refclocks", caplog)
+        after = await daemon.until(lambda s: names(s) == ["ws", "new"] and is_synchronised(s))
+    samples = {each.report.name: each.report.samples for each in after.peers}
+    assert samples["ws"] >= before.peers[1].report.samples
+    assert after.refclocks == ()
+
+
+async def test_a_faulty_file_keeps_the_old_configuration(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running(path) as daemon:
+        await daemon.until(is_synchronised)
+        daemon.fault = ConfigError(["webntpd.toml: peer.0.url: no"])
+        await daemon.reload("kept as it was", caplog)
+        assert "webntpd.toml: peer.0.url: no" in caplog.text
+        status = await daemon.until(is_synchronised)
+        assert names(status) == ["http", "ws"]
+
+
+async def test_a_server_that_cannot_move_is_named_and_the_peers_go_on(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with socket.socket() as squatter:
+        squatter.bind(("127.0.0.1", 0))
+        squatter.listen()
+        taken = "{}:{}".format(*squatter.getsockname())
+        async with running(path) as daemon:
+            await daemon.until(is_synchronised)
+            daemon.config = replace(daemon.config, server=ServerParameters((taken,)))
+            await daemon.reload("no server is running", caplog)
+            assert taken in caplog.text
+            await daemon.until(lambda s: any(each.report.last_failure for each in s.peers))
+
+
+async def test_a_port_in_use_keeps_the_daemon_from_starting(path: Path) -> None:
+    with socket.socket() as squatter:
+        squatter.bind(("127.0.0.1", 0))
+        squatter.listen()
+        address = "{}:{}".format(*squatter.getsockname())
+        with pytest.raises(ServerError, match=address):
+            await run_daemon(lambda: config(address, path), SystemClock())
+
+
+async def test_what_fails_is_restarted_later_and_later(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    started: list[float] = []
+
+    async def fail_four_times() -> None:
+        started.append(trio.current_time())
+        await trio.sleep(LAST_RESTART_DELAY + 1 if len(started) == 4 else 0)
+        if len(started) < 6:
+            raise RuntimeError("broken")
+
+    await keep_running("task", fail_four_times)
+    pauses = [later - earlier for earlier, later in pairwise(started)]
+    assert pauses == [1, 2, 4, LAST_RESTART_DELAY + 1 + 1, 2]
+    assert "task failed; restarting it in 1 s" in caplog.text
