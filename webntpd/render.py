@@ -79,9 +79,8 @@ def refclock_line(refclock: RefclockStatus) -> str:
         parts.append(f"{refclock.not_consumed} not consumed")
     if refclock.failures:
         parts.append(f"{refclock.failures} failures")
-    if refclock.problem:
-        parts.append(refclock.problem)
-    return f"{refclock.name}: {', '.join(parts)}"
+    problem = f"; now: {refclock.problem}" if refclock.problem else ""
+    return f"{refclock.name}: {', '.join(parts)}{problem}"
 
 
 def age(then_ns: int | None, now_ns: int) -> str:

@@ -12,6 +12,7 @@ from tests.system.harness import Sandbox, eventually, require, unavailable
 
 UNIT = 2
 CHRONY_PORT = "32323"
+FAST_REFCLOCK = f"refclock shm unit {UNIT} refid WEB minpoll 1 maxpoll 1"
 NTPSEC = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "webntpd" / "ntpsec"
 
 
@@ -67,7 +68,7 @@ class Chrony:
 class NtpSec:
     """NTPsec's ntpd, unpacked by fetch-ntpsec because its package conflicts with chrony's."""
 
-    def __init__(self, sandbox: Sandbox) -> None:
+    def __init__(self, sandbox: Sandbox, refclock: str = FAST_REFCLOCK) -> None:
         if not (NTPSEC / "usr/sbin/ntpd").exists():
             unavailable("NTPsec is not unpacked: run tests/system/fetch-ntpsec")
         self._sandbox = sandbox
@@ -78,9 +79,7 @@ class NtpSec:
         }
         config = sandbox.path / "ntp.conf"
         config.write_text(
-            "disable ntp\n"
-            f"refclock shm unit {UNIT} refid WEB minpoll 1 maxpoll 1\n"
-            "restrict default nomodify\nrestrict 127.0.0.1\n"
+            f"disable ntp\n{refclock}\nrestrict default nomodify\nrestrict 127.0.0.1\n"
         )
         self.program = sandbox.start(
             NTPSEC / "usr/sbin/ntpd", "-n", "-g", "-c", config, "-I", "lo",

@@ -1,11 +1,12 @@
-"""The real chronyd reads the lines that we print for it."""
+"""The real consumers read the lines that we print for them."""
 
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.system.harness import require
+from tests.system.consumers import UNIT, NtpSec
+from tests.system.harness import Sandbox, eventually, require
 from webntpd.config import Config, PeerSpec, RefclockSpec
 from webntpd.consumers import Consumer, consumer_lines
 from webntpd.exchange import ExchangeParameters, Kind
@@ -15,14 +16,16 @@ from webntpd.refclock import ShmParameters, SockParameters
 CONFIG = Config(
     (PeerSpec(ExchangeParameters("ws://a", Kind.WEBSOCKET), PeerParameters("a")),),
     (
-        RefclockSpec(ShmParameters(2)),
+        RefclockSpec(ShmParameters(UNIT)),
         RefclockSpec(SockParameters(Path("/run/chrony/webntpd.sock"))),
         RefclockSpec(ShmParameters(3), "a"),
     ),
 )
 
 
-@pytest.mark.system
+pytestmark = pytest.mark.system
+
+
 def test_chronyd_accepts_its_lines(tmp_path: Path) -> None:
     file = tmp_path / "chrony.conf"
     file.write_text("\n".join(consumer_lines(CONFIG, Consumer.CHRONY)) + "\n")
@@ -32,3 +35,9 @@ def test_chronyd_accepts_its_lines(tmp_path: Path) -> None:
     )
     assert printed.returncode == 0, printed.stderr
     assert printed.stdout.count("refclock ") == 3
+
+
+def test_ntpsec_accepts_its_lines(sandbox: Sandbox) -> None:
+    ntpd = NtpSec(sandbox, "\n".join(consumer_lines(CONFIG, Consumer.NTPSEC)))
+    eventually(ntpd.view, "the refclock in ntpq's table")
+    assert "syntax error" not in ntpd.program.output

@@ -112,7 +112,7 @@ def test_an_output_says_what_it_got_and_what_is_wrong() -> None:
         last=Publication(0, 0.0015, 0.1, Leap.NONE),
     )
     assert refclock_line(refclock) == (
-        "SHM(2): 7 samples published, last +1.500 ms, 3 not consumed, 2 failures, nobody reads"
+        "SHM(2): 7 samples published, last +1.500 ms, 3 not consumed, 2 failures; now: nobody reads"
     )
 
 
