@@ -21,7 +21,7 @@ LAYERS: list[set[str]] = [
         "service", "statslog",
     },
     {"timestamping"},
-    {"clock"},
+    {"clock", "kernelstamps"},
     {"changes"},
     {"onwire", "status"},
     {"leap", "wire"},

@@ -1,0 +1,101 @@
+"""The kernel's own timestamps of what a TCP socket sends and receives (SO_TIMESTAMPING).
+
+A receive stamp comes with the data, in a control message: it is of the last segment that the call
+returned. A transmit stamp comes later, in the socket's error queue, and names the last byte of the
+send that it is of, counted from when stamps were switched on. All of them read CLOCK_REALTIME,
+where the packet meets the network device: what user space waits for is not in them.
+
+The error queue must be emptied before waiting for the socket: as long as anything is in it, the
+socket counts as ready. Stamps may always be missing: the kernel switches them on with a delay the
+first time, and some devices and containers have none. See the kernel's networking/timestamping.
+"""
+
+import errno
+import socket
+import struct
+from collections.abc import Iterator
+
+from webntpd.ntp.types import NS_PER_S
+
+# asm-generic/socket.h. The 64-bit form of the option: its layout is the same everywhere.
+SO_TIMESTAMPING_NEW = 65
+# linux/net_tstamp.h
+SOF_TIMESTAMPING_TX_SOFTWARE = 1 << 1
+SOF_TIMESTAMPING_RX_SOFTWARE = 1 << 3
+SOF_TIMESTAMPING_SOFTWARE = 1 << 4
+SOF_TIMESTAMPING_OPT_ID = 1 << 7
+SOF_TIMESTAMPING_OPT_TSONLY = 1 << 11
+SOF_TIMESTAMPING_OPT_ID_TCP = 1 << 16
+# linux/errqueue.h, linux/in.h and linux/in6.h
+SO_EE_ORIGIN_TIMESTAMPING = 4
+SCM_TSTAMP_SND = 0
+IP_RECVERR = 11
+IPV6_RECVERR = 25
+
+_RECEIVE = SOF_TIMESTAMPING_SOFTWARE | SOF_TIMESTAMPING_RX_SOFTWARE
+_TRANSMIT = SOF_TIMESTAMPING_TX_SOFTWARE | SOF_TIMESTAMPING_OPT_ID | SOF_TIMESTAMPING_OPT_TSONLY
+
+_SCM_TIMESTAMPING = struct.Struct("=qq")  # ts[0] of struct scm_timestamping64: software
+_SOCK_EXTENDED_ERR = struct.Struct("=IBBBxII")
+_ANCILLARY_SIZE = 256
+
+KEY_MODULUS = 1 << 32
+"""Transmit stamps count bytes modulo this."""
+
+
+def enable(sock: socket.socket, *, transmit: bool) -> bool:
+    """Switch receive stamps on, and transmit stamps if wanted; False if the kernel refuses.
+
+    Transmit stamps count bytes from here on, so nothing sent before may be unacknowledged.
+    """
+    flags = _RECEIVE | (_TRANSMIT if transmit else 0)
+    # Linux before 6.2 knows no OPT_ID_TCP. It makes the count right while data is under way.
+    for extra in (SOF_TIMESTAMPING_OPT_ID_TCP, 0) if transmit else (0,):
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPING_NEW, flags | extra)
+        except OSError:
+            continue
+        return True
+    return False
+
+
+def receive(sock: socket.socket, size: int) -> tuple[bytes, int | None]:
+    """As recv, with the kernel's stamp of the last segment in the data, ns, if there is one."""
+    data, ancillary, _, _ = sock.recvmsg(size, _ANCILLARY_SIZE)
+    return data, _software_stamp(ancillary)
+
+
+def drain(sock: socket.socket) -> Iterator[tuple[int, int]]:
+    """Empty the error queue: each transmit stamp as the count of bytes up to its end, and ns."""
+    while True:
+        try:
+            _, ancillary, _, _ = sock.recvmsg(0, _ANCILLARY_SIZE, socket.MSG_ERRQUEUE)
+        except OSError:  # BlockingIOError: it is empty. Any other is for recv and send to tell.
+            return
+        stamp_ns, end = _software_stamp(ancillary), _end(ancillary)
+        if stamp_ns is not None and end is not None:
+            yield end, stamp_ns
+
+
+_Ancillary = list[tuple[int, int, bytes]]
+
+
+def _software_stamp(ancillary: _Ancillary) -> int | None:
+    for level, kind, data in ancillary:
+        if level == socket.SOL_SOCKET and kind == SO_TIMESTAMPING_NEW:
+            stamp: tuple[int, int] = _SCM_TIMESTAMPING.unpack_from(data)
+            return (stamp[0] * NS_PER_S + stamp[1]) or None
+    return None
+
+
+def _end(ancillary: _Ancillary) -> int | None:
+    """The byte count modulo KEY_MODULUS that a transmit stamp is of: the kernel names the byte."""
+    for level, kind, data in ancillary:
+        if (level, kind) in {
+            (socket.IPPROTO_IP, IP_RECVERR),
+            (socket.IPPROTO_IPV6, IPV6_RECVERR),
+        }:
+            error, origin, _, _, info, key = _SOCK_EXTENDED_ERR.unpack_from(data)
+            if (error, origin, info) == (errno.ENOMSG, SO_EE_ORIGIN_TIMESTAMPING, SCM_TSTAMP_SND):
+                return (key + 1) % KEY_MODULUS
+    return None
