@@ -95,7 +95,8 @@ def _end(ancillary: _Ancillary) -> int | None:
             (socket.IPPROTO_IP, IP_RECVERR),
             (socket.IPPROTO_IPV6, IPV6_RECVERR),
         }:
-            error, origin, _, _, info, key = _SOCK_EXTENDED_ERR.unpack_from(data)
+            fields: tuple[int, ...] = _SOCK_EXTENDED_ERR.unpack_from(data)
+            error, origin, _, _, info, key = fields
             if (error, origin, info) == (errno.ENOMSG, SO_EE_ORIGIN_TIMESTAMPING, SCM_TSTAMP_SND):
                 return (key + 1) % KEY_MODULUS
     return None

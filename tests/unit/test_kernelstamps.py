@@ -22,6 +22,7 @@ def pair(request: pytest.FixtureRequest) -> Iterator[Pair]:
         other, _ = listener.accept()
         with one, other:
             one.settimeout(0)
+            one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # a segment for each send
             yield one, other
 
 
