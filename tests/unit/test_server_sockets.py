@@ -2,13 +2,15 @@
 
 import json
 import logging
+import os
 import resource
+import select
 import shutil
 import socket
 import struct
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import httpx
 import pytest
@@ -16,13 +18,15 @@ import trio
 import trio.testing
 from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_client_stream
 
+from tests.unit.server_parts import Parts
+from webntpd import kernelstamps
 from webntpd.clock import ShiftedClock, SystemClock
 from webntpd.ntp.types import NS_PER_S
 from webntpd.server import Counters, ServerError, ServerParameters, serve
-from webntpd.server.channel import LINGER, LINGER_BYTES, READ_SIZE
+from webntpd.server.channel import LINGER, LINGER_BYTES, READ_SIZE, Channel
 from webntpd.server.listeners import listen, split_address
 from webntpd.server.reactor import TICK
-from webntpd.wire import INTERLEAVED_SUBPROTOCOL, SUBPROTOCOL, parse_reply
+from webntpd.wire import INTERLEAVED_SUBPROTOCOL, SUBPROTOCOL, Reply, parse_reply
 
 TOKEN = "1489217288.328757"
 GET = f"GET /json?{TOKEN} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
@@ -309,12 +313,119 @@ async def test_running_out_of_descriptors_pauses_and_recovers(
         await read_reply(stream)
 
 
-async def test_interleaved_mode_is_negotiated() -> None:
+async def exchange(client: WebSocketConnection, token: str) -> tuple[Reply, int]:
+    """The reply, and when it was here, by the server's clock."""
+    await client.send_message(token)
+    message = await client.get_message()
+    arrived_ns = SystemClock().realtime_ns() + round(SHIFT * NS_PER_S)
+    assert isinstance(message, str)
+    return parse_reply(message.encode()), arrived_ns
+
+
+@pytest.fixture
+def kernel_stamps() -> Iterator[None]:
+    """Once the kernel gives stamps: from the first request on, it takes a moment to begin."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        assert kernelstamps.enable(listener, transmit=False)
+        with socket.create_connection(listener.getsockname()) as client, listener.accept()[0] as s:
+            client.send(b"x")
+            while kernelstamps.receive(s, 1)[1] is None:
+                client.send(b"x")
+            yield
+
+
+@pytest.mark.usefixtures("kernel_stamps")
+async def test_a_client_in_interleaved_mode_learns_when_each_reply_left() -> None:
     async with (
         running() as server,
         websocket(server, INTERLEAVED_SUBPROTOCOL, SUBPROTOCOL) as client,
     ):
         assert client.subprotocol == INTERLEAVED_SUBPROTOCOL
+        before, before_arrived_ns = await exchange(client, "1.000001")
+        assert (before.pit, before.pst_ns) == (None, None)
+        for token in ("2.000002", "3.000003", "4.000004"):
+            reply, arrived_ns = await exchange(client, token)
+            assert reply.pit == before.it
+            assert reply.pst_ns is not None
+            assert before.st_ns < reply.pst_ns < before_arrived_ns
+            before, before_arrived_ns = reply, arrived_ns
+
+
+@pytest.mark.usefixtures("kernel_stamps")
+@pytest.mark.parametrize(
+    ("parameters", "subprotocols"),
+    [
+        (LOOPBACK, [SUBPROTOCOL]),
+        (replace(LOOPBACK, kernel_timestamps=False), [INTERLEAVED_SUBPROTOCOL, SUBPROTOCOL]),
+    ],
+    ids=["not asked for", "no kernel timestamps"],
+)
+async def test_others_get_replies_without_that(
+    parameters: ServerParameters, subprotocols: list[str]
+) -> None:
+    async with running(parameters) as server, websocket(server, *subprotocols) as client:
+        for token in ("1.000001", "2.000002"):
+            reply, arrived_ns = await exchange(client, token)
+            assert (reply.pit, reply.pst_ns) == (None, None)
+            assert reply.rt_ns is not None
+            assert reply.rt_ns <= reply.st_ns <= arrived_ns
+
+
+@pytest.mark.usefixtures("kernel_stamps")
+async def test_the_arrival_is_the_kernels_not_that_of_the_server_waking_up() -> None:
+    async with running() as server:
+        client = await server.connect()
+        with socket.socket(fileno=os.dup(client.socket.fileno())) as raw:
+            raw.send(GET)  # and no checkpoint before the clock is read: the server did not run
+            sent_ns = SystemClock().realtime_ns() + round(SHIFT * NS_PER_S)
+        reply = parse_reply((await read_reply(client)).partition(b"\r\n\r\n")[2])
+        assert reply.rt_ns is not None
+        assert reply.rt_ns < sent_ns < reply.st_ns
+
+
+async def test_a_kernel_without_stamps_is_said_once_and_served_without(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "webntpd")
+    monkeypatch.setattr(kernelstamps, "SO_TIMESTAMPING_NEW", -1)
+    async with (
+        running() as server,
+        websocket(server, INTERLEAVED_SUBPROTOCOL, SUBPROTOCOL) as client,
+    ):
+        for token in ("1.000001", "2.000002"):
+            reply, _ = await exchange(client, token)
+            assert reply.pit is None
+            assert reply.rt_ns is not None
+    (record,) = caplog.records
+    assert "read in user space" in record.getMessage()
+
+
+@pytest.mark.usefixtures("kernel_stamps")
+async def test_a_stamp_that_comes_late_is_taken_and_wakes_the_server_once() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        client = socket.create_connection(listener.getsockname())
+        served, _ = listener.accept()
+    served.settimeout(0)
+    parts = Parts()
+    channel = Channel(served, parts.connection(), parts.clock, departures=True)
+    with client, served, select.epoll() as epoll:
+        epoll.register(served.fileno(), channel.interest)
+
+        def handle() -> None:
+            for _, events in epoll.poll(0):
+                channel.handle(events, 0.0)
+
+        subprotocols = f"Sec-WebSocket-Protocol: {INTERLEAVED_SUBPROTOCOL}\r\n\r\n".encode()
+        client.send(UPGRADE[:-2] + subprotocols)
+        handle()
+        served.send(b"")  # nothing: no stamp
+        assert epoll.poll(0) == []
+        served.send(b"\x89\x00")  # a ping that the channel knows nothing of
+        ((_, events),) = epoll.poll(0)
+        assert events & select.EPOLLERR
+        handle()
+        assert epoll.poll(0) == []
+        assert not channel.closed
 
 
 async def test_a_port_in_use_is_named() -> None:

@@ -13,6 +13,7 @@ import math
 import select
 import socket
 
+from webntpd import kernelstamps
 from webntpd.clock import Clock
 from webntpd.server.connection import Connection
 
@@ -28,17 +29,22 @@ class Channel:
     """`deadline` is the time of trio's clock at which the reactor is to close it."""
 
     __slots__ = (
-        "_clock", "_connection", "_discarded", "_lingering", "_unsent", "closed", "deadline",
-        "socket",
+        "_clock", "_connection", "_departures", "_discarded", "_lingering", "_sent",
+        "_stamped_from", "_unsent", "closed", "deadline", "socket",
     )  # fmt: skip
 
-    def __init__(self, client: socket.socket, connection: Connection, clock: Clock) -> None:
+    def __init__(
+        self, client: socket.socket, connection: Connection, clock: Clock, *, departures: bool
+    ) -> None:
         self.socket = client
         self.closed = False
         self.deadline = math.inf
         self._connection = connection
         self._clock = clock
         self._unsent = b""
+        self._sent = 0  # bytes that the kernel has taken
+        self._departures = departures  # may be stamped, if the client wants to know
+        self._stamped_from: int | None = None  # what was sent before the first that is stamped
         self._lingering = False  # our side is shut down
         self._discarded = 0
 
@@ -47,9 +53,11 @@ class Channel:
         """What epoll is to wait for."""
         return select.EPOLLOUT if self._unsent else select.EPOLLIN
 
-    def handle(self, now: float) -> int:
-        """Do what the socket is ready for; return a measure of the work that this was, bytes."""
+    def handle(self, events: int, now: float) -> int:
+        """Do what epoll says is due; return a measure of the work that this was, bytes."""
         try:
+            if events & select.EPOLLERR:
+                self._note_departures()
             if self._unsent:
                 self._send(b"", now)
             return 0 if self._unsent or self.closed else self._read(now)
@@ -74,17 +82,22 @@ class Channel:
 
     def _read(self, now: float) -> int:
         try:
-            data = self.socket.recv(READ_SIZE)
+            data, stamp_ns = kernelstamps.receive(self.socket, READ_SIZE)
         except BlockingIOError:
             return 0
-        arrived_ns = self._clock.realtime_ns()
+        if stamp_ns is None:
+            arrived_ns = self._clock.realtime_ns()
+        else:
+            arrived_ns = self._clock.from_kernel_ns(stamp_ns)
         if not data:
             self.close()
         elif self._lingering:
             self._discard(len(data))
         else:
             output = self._connection.receive(data, arrived_ns)
+            self._stamp_departures()
             self._send(output, now)
+            self._note_departures()
             return len(data) + len(output)
         return len(data)
 
@@ -96,11 +109,30 @@ class Channel:
                 sent = self.socket.send(output)
             except BlockingIOError:
                 sent = 0
+            self._sent += sent
             self._unsent = output[sent:]
         if self._connection.closing and not self._unsent and not self._lingering:
             self.socket.shutdown(socket.SHUT_WR)
             self._lingering = True
             self.deadline = now + LINGER
+
+    def _stamp_departures(self) -> None:
+        """Have the kernel stamp what is sent from here on, once the client wants to know."""
+        if self._departures and self._connection.interleaved:
+            self._departures = False  # asked once
+            if kernelstamps.enable(self.socket, transmit=True):
+                self._stamped_from = self._sent
+
+    def _note_departures(self) -> None:
+        """Empty the error queue: until it is, epoll reports the socket as ready.
+
+        The stamp of a reply is mostly there as soon as send() returns, which saves a wake-up.
+        """
+        if self._stamped_from is None:
+            return
+        for end, left_ns in kernelstamps.drain(self.socket):
+            position = self._stamped_from + end
+            self._connection.transmitted(position, self._clock.from_kernel_ns(left_ns))
 
     def _discard(self, size: int) -> None:
         self._discarded += size

@@ -15,7 +15,8 @@ class ServerParameters:
     every address; port 0 takes a free one. `allow_cross_origin` lets web pages of every origin
     read the time, or those of the origins listed. `local` declares the machine's clock good
     whatever the kernel says of it; `max_error` replaces the kernel's maximum error, s. `grace` is
-    how long a stop waits for replies and WebSocket closes to get through, s.
+    how long a stop waits for replies and WebSocket closes to get through, s. Without
+    `kernel_timestamps` arrivals are read in user space, and departures are not told.
     """
 
     listen: tuple[str, ...]
@@ -23,3 +24,4 @@ class ServerParameters:
     local: bool = False
     max_error: float | None = None
     grace: float = 2.0
+    kernel_timestamps: bool = True

@@ -41,10 +41,13 @@ class Reactor:
         converse: Callable[[], Connection],
         clock: Clock,
         counters: Counters,
+        *,
+        departures: bool = True,
     ) -> None:
         self._converse = converse
         self._clock = clock
         self._counters = counters
+        self._departures = departures
         self._epoll = select.epoll()
         self._listeners = {listener.fileno(): listener for listener in listeners}
         self._listening = False
@@ -80,18 +83,18 @@ class Reactor:
         await trio.lowlevel.wait_readable(self._epoll.fileno())
         now = trio.current_time()
         work = 0
-        for fd, _ in self._epoll.poll(0, MAX_EVENTS):
+        for fd, events in self._epoll.poll(0, MAX_EVENTS):
             if (channel := self._channels.get(fd)) is not None:
-                work += self._handle(fd, channel, now)
+                work += self._handle(fd, channel, events, now)
             elif (listener := self._listeners.get(fd)) is not None:
                 self._accept(listener)
             if work > SLICE:
                 work = 0
                 await trio.lowlevel.checkpoint()
 
-    def _handle(self, fd: int, channel: Channel, now: float) -> int:
+    def _handle(self, fd: int, channel: Channel, events: int, now: float) -> int:
         try:
-            work = channel.handle(now)
+            work = channel.handle(events, now)
         except Exception:  # a fault in our code costs one client, not all of them
             logger.exception("a connection was dropped by a fault in the server")
             channel.close()
@@ -138,7 +141,7 @@ class Reactor:
 
     def _admit(self, client: socket.socket) -> None:
         client.settimeout(0)
-        channel = Channel(client, self._converse(), self._clock)
+        channel = Channel(client, self._converse(), self._clock, departures=self._departures)
         fd = client.fileno()
         self._channels[fd] = channel
         self._interest[fd] = channel.interest

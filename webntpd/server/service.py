@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import trio
 
+from webntpd import kernelstamps
 from webntpd.clock import Clock
 from webntpd.leap import LeapList
 from webntpd.server.connection import Connection
@@ -35,10 +36,14 @@ async def serve(
     """
     listeners = await listen(parameters.listen)
     addresses = tuple(map(shown_address, listeners))
+    stamped = parameters.kernel_timestamps and all(
+        kernelstamps.enable(listener, transmit=False) for listener in listeners
+    )  # which the sockets of their clients inherit
     time = TimeSource(clock, leap, clock_state_source(parameters))
     site = Site(time, CrossOrigin(parameters.allow_cross_origin), counters or Counters())
-    reactor = Reactor(listeners, lambda: Connection(site), clock, site.counters)
-    logger.info("serving time on %s", ", ".join(addresses))
+    reactor = Reactor(listeners, lambda: Connection(site), clock, site.counters, departures=stamped)
+    stamps = "the kernel's timestamps" if stamped else "timestamps read in user space"
+    logger.info("serving time on %s, with %s", ", ".join(addresses), stamps)
     try:
         task_status.started(addresses)
         await reactor.run()
