@@ -1,17 +1,18 @@
 # Everything runs in a virtual environment that the first target makes by itself.
 PYTHON ?= python3
 VENV   ?= .venv
+PINS   ?= requirements/dev.txt
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help run test check lint types coverage simulate lock clean
+.PHONY: help run test check lint types coverage test-oldest simulate lock clean
 
 help:            ## list the targets
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/: .*## /\t/' | expand -t 16
 
-$(READY): requirements/dev.txt pyproject.toml
+$(READY): $(PINS) pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r $(PINS)
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
@@ -20,6 +21,9 @@ run: $(READY)    ## the demo: a server on loopback, polled over HTTP and WebSock
 
 test: $(READY)   ## the tests
 	$(BIN)/pytest
+
+test-oldest:     ## the tests with the oldest supported versions, those of Debian 13
+	$(MAKE) test VENV=.venv-oldest PINS=requirements/oldest.txt
 
 lint: $(READY)   ## ruff: rules and format
 	$(BIN)/ruff check .
@@ -37,10 +41,12 @@ simulate: $(READY) ## simulated days beside the reference client's rule (ARGS="-
 	$(BIN)/python -m benchmarks.simulation $(ARGS)
 
 clean:           ## remove the environment and caches
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+	rm -rf $(VENV) .venv-oldest .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
 
-lock: $(READY)   ## renew requirements/dev.txt (hashes, no index host)
+COMPILE = $(BIN)/pip-compile --quiet --strip-extras --extra dev --generate-hashes --allow-unsafe \
+    --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-header
+
+lock: $(READY)   ## renew the pinned requirements (with hashes, and without an index host)
 	$(BIN)/pip install --quiet pip-tools
-	$(BIN)/pip-compile --quiet --strip-extras --extra dev --generate-hashes --allow-unsafe \
-	    --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-header \
-	    --output-file requirements/dev.txt pyproject.toml
+	$(COMPILE) --output-file requirements/dev.txt pyproject.toml
+	$(COMPILE) --constraint requirements/oldest.in --output-file requirements/oldest.txt pyproject.toml

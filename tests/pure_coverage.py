@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-PURE = ["wire.py", "leap.py", "onwire.py", "render.py", "status.py", "ntp/*.py"]
+PURE = ["changes.py", "wire.py", "leap.py", "onwire.py", "render.py", "status.py", "ntp/*.py"]
 PROCESSES = 2
 
 

@@ -198,8 +198,9 @@ class SystemTask:
             verdict=verdict,
             refclocks=tuple(output.refclock.status for output in self._setup.outputs),
         )
-        for level, text in changes(self._status, status):
-            log.log(level, "%s", text)
+        if self._setup.kinds:  # who only serves has nothing to publish, and need not be told
+            for level, text in changes(self._status, status):
+                log.log(level, "%s", text)
         self._status = status
         self._observe(status)
 

@@ -340,7 +340,6 @@ def test_replies_of_other_servers_are_understood(body: bytes, expected: Reply) -
         (b'{"st":2.25,"st":3.25}', "occurs twice"),
         (b'{"st":2.25,"x":{"y":1,"y":1}}', "occurs twice"),
         (b"[" * MAX_REPLY, "not JSON"),
-        (b'{"st":2.25,"x":' + b"[" * 1500 + b"]" * 1500 + b"}", "recursion"),
         (b'{"st":2.25}' + b" " * MAX_REPLY, "bytes"),
         (b"2.25", "not a JSON object"),
         (b'[{"st":2.25}]', "not a JSON object"),
@@ -374,6 +373,14 @@ def test_replies_of_other_servers_are_understood(body: bytes, expected: Reply) -
 def test_malformed_replies_are_refused_with_the_reason(body: bytes, message: str) -> None:
     with pytest.raises(WireError, match=message):
         parse_reply(body)
+
+
+def test_a_member_nested_as_deep_as_the_bound_allows_does_no_harm() -> None:
+    deep = b'{"st":2.25,"x":' + b"[" * 2000 + b"]" * 2000 + b"}"
+    try:
+        assert parse_reply(deep).st_ns == 2_250_000_000
+    except WireError as error:  # how deep json goes is up to the version of Python
+        assert "recursion" in str(error)
 
 
 def test_a_reply_of_the_largest_size_is_read() -> None:
