@@ -275,7 +275,7 @@ def announced_address(process: subprocess.Popen[str]) -> str:
     assert process.stderr is not None
     for line in process.stderr:
         if "serving time on " in line:
-            return line.split()[-1]
+            return line.split("serving time on ")[1].split(",")[0].strip()
     pytest.fail("the server ended")
 
 
