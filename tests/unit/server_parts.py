@@ -58,10 +58,11 @@ class Parts:
     leap_list: LeapList | None = None
     clock: TickingClock = field(default_factory=TickingClock)
     counters: Counters = field(default_factory=Counters)
+    fast: bool = True
 
     def site(self) -> Site:
         time = TimeSource(self.clock, lambda: self.leap_list, lambda: self.state)
-        return Site(time, CrossOrigin(self.allow_cross_origin), self.counters)
+        return Site(time, CrossOrigin(self.allow_cross_origin), self.counters, fast=self.fast)
 
     def connection(self) -> Connection:
         return Connection(self.site())

@@ -2,6 +2,9 @@
 
 Bytes are fed in with the time at which they arrived, and bytes to send come out. Nothing is ever
 raised, whatever is fed, and what is kept and what comes out is bounded by what was fed last.
+
+Most requests are answered from memory (see remembered.py). A parser is made for what is not known
+there, and dropped where the next request may begin: an idle connection holds none.
 """
 
 from webntpd.server.http import Http
@@ -22,7 +25,7 @@ class Connection:
         self.closing = False
         self.interleaved = False
         self._site = site
-        self._http = Http(site)
+        self._http: Http | None = None  # in the middle of a request
         self._websocket: WebSocket | None = None
         self._websocket_start = 0  # bytes that were returned before the WebSocket's first
 
@@ -30,14 +33,15 @@ class Connection:
         """Take what arrived at that time of the wall clock, ns; return what to send."""
         if self.closing or not data:
             return b""
+        self._site.time.refresh(arrived_ns)
         if self._websocket is not None:
             output = self._websocket.receive(data, arrived_ns)
             self.closing = self._websocket.closing
             return output
-        output = self._http.receive(data, arrived_ns)
+        output = self._on_requests(data, arrived_ns)
         self._websocket_start += len(output)
-        self.closing = self._http.closing
-        if (upgrade := self._http.upgrade) is not None:
+        if self._http is not None and (upgrade := self._http.upgrade) is not None:
+            self._http = None
             self._websocket = WebSocket(self._site, upgrade.host)
             self.interleaved = upgrade.interleaved
             output += self.receive(upgrade.trailing, arrived_ns)
@@ -54,3 +58,24 @@ class Connection:
             return b""
         self.closing = True
         return b"" if self._websocket is None else self._websocket.shutdown()
+
+    def _on_requests(self, data: bytes, arrived_ns: int) -> bytes:
+        known: list[bytes] = []
+        if self._http is None and self._site.fast:
+            known, data = self._site.remembered.answer(data, arrived_ns)
+            self._site.counters.requests += len(known)
+        output = b"".join(known)
+        return output + self._parse(data, arrived_ns) if data else output
+
+    def _parse(self, data: bytes, arrived_ns: int) -> bytes:
+        from_start = self._http is None
+        http = self._http or Http(self._site)
+        output = http.receive(data, arrived_ns)
+        self.closing = http.closing
+        if not http.idle:
+            self._http = http
+            return output
+        self._http = None
+        if from_start and http.answered == 1 and http.served is not None:
+            self._site.remembered.remember(data, http.served)
+        return output

@@ -7,7 +7,7 @@ using a visitor's browser, not programs from asking.
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-Headers = tuple[tuple[str, str], ...]
+from webntpd.server.replies import Headers
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""HTTP/1.1 on one connection, without its socket: bytes in, bytes out, nothing raised.
+"""HTTP/1.1 on one connection, parsed by h11: bytes in, bytes out, nothing raised.
 
 h11 judges what is a valid request. A request is answered once it is complete, its body included,
 so that `rt` is the arrival of what completed it. Bodies mean nothing here: they are read over,
@@ -6,13 +6,13 @@ within a bound, to find the next request behind them.
 """
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 
 import h11
 
 from webntpd.server import handshake
+from webntpd.server.replies import Headers, json_headers
 from webntpd.server.request import Request
 from webntpd.server.site import Site
 from webntpd.wire import WireError, format_timestamp, parse_request
@@ -21,8 +21,6 @@ MAX_HEADER = 8192
 """Largest request line with its header block, bytes."""
 MAX_BODY = 4096
 """Largest request body that is read over, bytes."""
-
-Headers = Sequence[tuple[str, str]]
 
 _ALLOW = ("Allow", "GET, HEAD, OPTIONS")
 _CLOSE = ("Connection", "close")
@@ -41,22 +39,31 @@ class Http:
     """The server's side of HTTP.
 
     `closing` says that the connection ends with what was returned last, `upgrade` that a
-    WebSocket goes on from there; nothing may be fed after either.
+    WebSocket goes on from there; nothing may be fed after either. `answered` counts the replies,
+    and `served` is the request that was last answered with the time.
     """
 
-    __slots__ = ("_body", "_h11", "_request", "_site", "closing", "upgrade")
+    __slots__ = (
+        "_body", "_h11", "_request", "_site", "answered", "closing", "served", "upgrade",
+    )  # fmt: skip
 
     def __init__(self, site: Site) -> None:
         self.closing = False
         self.upgrade: Upgrade | None = None
+        self.answered = 0
+        self.served: Request | None = None
         self._site = site
         self._h11 = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEADER)
         self._request: Request | None = None
         self._body = 0
 
+    @property
+    def idle(self) -> bool:
+        """Whether what comes next is the start of a request."""
+        return self._h11.their_state is h11.IDLE and not self._h11.trailing_data[0]
+
     def receive(self, data: bytes, arrived_ns: int) -> bytes:
         """Take what arrived, not empty, at that time of the wall clock; return what to send."""
-        self._site.time.refresh(arrived_ns)
         self._h11.receive_data(data)
         output = b""
         while not self.closing and self.upgrade is None:
@@ -110,9 +117,9 @@ class Http:
                 return self._answer_head()
             case "OPTIONS":
                 headers = self._site.cross_origin.preflight_headers(request.origin)
-                return self._reply(HTTPStatus.NO_CONTENT, [self._date(), _ALLOW, *headers])
+                return self._reply(HTTPStatus.NO_CONTENT, (self._date(), _ALLOW, *headers))
         error = f"{request.method} is not served here"
-        return self._reply_error(HTTPStatus.METHOD_NOT_ALLOWED, error, [_ALLOW])
+        return self._reply_error(HTTPStatus.METHOD_NOT_ALLOWED, error, (_ALLOW,))
 
     def _answer_get(self, request: Request, arrived_ns: int) -> bytes:
         try:
@@ -122,6 +129,7 @@ class Http:
         template = self._site.time.template(request.host)
         # The head takes its time to make: it comes first, and `st` is read after it.
         length = len(template.render(it, arrived_ns, arrived_ns))
+        self.served = request
         head = self._head(HTTPStatus.OK, self._json_headers(length))
         return head + self._body_of(template.render(it, self._site.time.now_ns(), arrived_ns))
 
@@ -145,7 +153,7 @@ class Http:
             return self._reply_error(error.status, str(error), error.headers)
         trailing, _ = self._h11.trailing_data
         self.upgrade = Upgrade(request.host, accepted.interleaved, trailing)
-        self._site.counters.requests += 1
+        self._count()
         return accepted.reply
 
     # Replies
@@ -156,18 +164,18 @@ class Http:
     def _refuse(self, status: HTTPStatus, error: str) -> bytes:
         """Answer with an error and close: where the next request would start is not known."""
         self.closing = True
-        return self._reply_error(status, error, [_CLOSE])
+        return self._reply_error(status, error, (_CLOSE,))
 
     def _reply_error(self, status: HTTPStatus, error: str, headers: Headers = ()) -> bytes:
         self._site.counters.refusals += 1
         body = json.dumps({"error": error}).encode()
-        return self._reply(status, [*self._json_headers(len(body)), *headers], body)
+        return self._reply(status, (*self._json_headers(len(body)), *headers), body)
 
     def _reply(self, status: HTTPStatus, headers: Headers, body: bytes = b"") -> bytes:
         return self._head(status, headers) + self._body_of(body)
 
     def _head(self, status: HTTPStatus, headers: Headers) -> bytes:
-        self._site.counters.requests += 1
+        self._count()
         reason = status.phrase.encode()
         response = h11.Response(status_code=status, reason=reason, headers=list(headers))
         return self._h11.send(response) or b""
@@ -187,13 +195,12 @@ class Http:
 
     def _json_headers(self, length: int) -> Headers:
         origin = self._request.origin if self._request is not None else None
-        return (
-            ("Content-Type", "application/json; charset=utf-8"),
-            ("Cache-Control", "no-cache, no-store"),
-            ("Content-Length", str(length)),
-            self._date(),
-            *self._site.cross_origin.headers(origin),
-        )
+        origin_headers = self._site.cross_origin.headers(origin)
+        return json_headers(length, self._site.time.date, origin_headers)
+
+    def _count(self) -> None:
+        self.answered += 1
+        self._site.counters.requests += 1
 
     def _date(self) -> tuple[str, str]:
         return ("Date", self._site.time.date)

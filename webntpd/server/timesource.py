@@ -19,7 +19,10 @@ _MAX_TEMPLATES = 256
 
 
 class TimeSource:
-    """The clock, with all that goes into a reply beside it. `date` is the Date header's value."""
+    """The clock, with all that goes into a reply beside it.
+
+    `date` is the Date header's value in `second`, the one that was looked up last.
+    """
 
     def __init__(
         self,
@@ -28,6 +31,7 @@ class TimeSource:
         state: Callable[[], ClockState],
     ) -> None:
         self.now_ns = clock.realtime_ns
+        self.second = 0
         self.date = ""
         self._leap = leap
         self._state = state
@@ -39,7 +43,7 @@ class TimeSource:
         """Look everything up anew if a request that arrived then is of another second."""
         if arrived_ns in self._valid_ns:
             return
-        second = arrived_ns // NS_PER_S
+        self.second = second = arrived_ns // NS_PER_S
         # A request of the last second may still be waiting behind one of this second.
         self._valid_ns = range((second - 1) * NS_PER_S, (second + 1) * NS_PER_S)
         self.date = formatdate(second, usegmt=True)

@@ -1,0 +1,93 @@
+"""The fast path of HTTP: requests whose bytes h11 has already judged.
+
+A client sends the same header block with every request; only its timestamp, in the request line,
+is new. So the exact bytes behind the request line are remembered once h11 has taken them for one
+whole request, together with what the reply depends on. The next request with the same bytes and a
+request line of the plainest form is answered without another parse. There is no second grammar of
+HTTP here that could disagree with h11's.
+"""
+
+import re
+from collections import OrderedDict
+
+from webntpd.server.crossorigin import CrossOrigin
+from webntpd.server.replies import json_headers, ok_head
+from webntpd.server.request import Request
+from webntpd.server.timesource import TimeSource
+
+MAX_BLOCKS = 512
+MAX_BLOCK = 1024
+"""How many are remembered, and their greatest length, bytes: half a mebibyte in all."""
+
+# A timestamp that begins so is of the years 2001 to 2255 and needs no check of its range.
+_REQUEST_LINE = re.compile(
+    rb"GET /[A-Za-z0-9_./-]*(?:\?([1-8][0-9]{9}\.[0-9]{1,9}))? HTTP/1\.1\r\n"
+)
+_BLANK_LINE = b"\r\n\r\n"
+
+
+class Remembered:
+    """Header blocks that h11 has accepted, those last used last."""
+
+    def __init__(self, time: TimeSource, cross_origin: CrossOrigin) -> None:
+        self._time = time
+        self._cross_origin = cross_origin
+        self._replies: OrderedDict[bytes, _Reply] = OrderedDict()
+
+    def answer(self, data: bytes, arrived_ns: int) -> tuple[list[bytes], bytes]:
+        """The replies to the requests that `data` begins with, and what follows those.
+
+        `data` must begin where a request does.
+        """
+        replies: list[bytes] = []
+        while (match := _REQUEST_LINE.match(data)) is not None:
+            start = match.end()
+            block = data[start:]
+            rest = b""
+            if block not in self._replies:  # more than one request, or not known
+                end = data.find(_BLANK_LINE, start) + len(_BLANK_LINE)
+                block, rest = data[start:end], data[end:]
+                if block not in self._replies:
+                    break
+            self._replies.move_to_end(block)
+            it = b"0" if match[1] is None else match[1]
+            replies.append(self._replies[block].render(it.decode("ascii"), arrived_ns))
+            data = rest
+        return replies, data
+
+    def remember(self, data: bytes, request: Request) -> None:
+        """Keep what h11 took, to the last byte, for the one request that this is the digest of."""
+        match = _REQUEST_LINE.match(data)
+        if match is None or len(data) - match.end() > MAX_BLOCK:
+            return
+        self._replies[data[match.end() :]] = _Reply(self._time, self._cross_origin, request)
+        if len(self._replies) > MAX_BLOCKS:
+            self._replies.popitem(last=False)
+
+
+class _Reply:
+    """What replies to one header block have in common, most of it for a second only."""
+
+    __slots__ = ("_heads", "_host", "_origin_headers", "_second", "_template", "_time")
+
+    def __init__(self, time: TimeSource, cross_origin: CrossOrigin, request: Request) -> None:
+        self._time = time
+        self._host = request.host
+        self._origin_headers = cross_origin.headers(request.origin)
+        self._prepare()
+
+    def _prepare(self) -> None:
+        self._second = self._time.second
+        self._template = self._time.template(self._host)
+        self._heads: dict[int, bytes] = {}  # by the length of `it`
+
+    def render(self, it: str, arrived_ns: int) -> bytes:
+        time = self._time
+        if self._second != time.second:
+            self._prepare()
+        head = self._heads.get(len(it))
+        if head is None:
+            length = len(self._template.render(it, arrived_ns, arrived_ns))
+            head = ok_head(json_headers(length, time.date, self._origin_headers))
+            self._heads[len(it)] = head
+        return head + self._template.render(it, time.now_ns(), arrived_ns)
