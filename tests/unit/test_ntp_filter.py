@@ -13,9 +13,10 @@ from webntpd.ntp.filter import (
     Outcome,
     best_of,
     distance,
+    estimate_of,
     evaluate,
 )
-from webntpd.ntp.types import PHI, Reading
+from webntpd.ntp.types import PHI, PeerParameters, Reading
 
 POLL = 6
 
@@ -238,3 +239,18 @@ def test_no_sample_is_as_far_as_three_jitters_from_the_best_it_is_counted_with(
     bound = sqrt(len(samples) - 1) * result.jitter
     for offset, _ in samples:
         assert abs(offset - result.best.offset) <= bound * (1 + 1e-6) + 2e-9
+
+
+# The estimate
+
+
+def test_an_estimate_takes_the_servers_word_for_its_error_before_the_configured_one() -> None:
+    parameters = PeerParameters("peer", root_delay=0.01, root_dispersion=0.002)
+    told = reading(1.0, 0.5, 0.1, max_error=0.25)
+    untold = reading(1.0, 0.5, 0.1)
+    for sample, expected in ((told, 0.25), (untold, 0.002)):
+        estimate = estimate_of(evaluate([sample], sample.at_ns), parameters, None)
+        assert estimate.root_dispersion == expected
+        assert estimate.root_delay == 0.01
+        assert estimate.offset == pytest.approx(0.5)
+        assert estimate.stages == 1

@@ -25,7 +25,15 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from math import sqrt
 
-from webntpd.ntp.types import MIN_SAMPLES, NS_PER_S, PHI, Reading
+from webntpd.ntp.types import (
+    MIN_SAMPLES,
+    NS_PER_S,
+    PHI,
+    LeapNotice,
+    PeerEstimate,
+    PeerParameters,
+    Reading,
+)
 
 STAGES = 8
 SPIKE_GATE = 3.0
@@ -135,6 +143,26 @@ def evaluate(samples: Sequence[Reading], now_ns: int, key: SortKey = distance) -
     squares = sum((best.offset - other.offset) ** 2 for other in ordered[1:])
     jitter = sqrt(squares / max(1, len(ordered) - 1))
     return Filtered(best, dispersion, max(jitter, best.precision), len(ordered))
+
+
+def estimate_of(
+    filtered: Filtered, parameters: PeerParameters, leap: LeapNotice | None
+) -> PeerEstimate:
+    """What a peer holds to be the offset. A server knows its own maximum error best."""
+    best = filtered.best
+    configured = parameters.root_dispersion
+    return PeerEstimate(
+        offset=best.offset,
+        delay=best.delay,
+        dispersion=filtered.dispersion,
+        jitter=filtered.jitter,
+        at_ns=best.at_ns,
+        root_delay=parameters.root_delay,
+        root_dispersion=configured if best.max_error is None else best.max_error,
+        provenance=best.provenance,
+        leap=leap,
+        stages=filtered.stages,
+    )
 
 
 def is_spike(best: Reading, before: Filtered, poll: int) -> bool:

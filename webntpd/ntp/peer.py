@@ -19,7 +19,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
-from webntpd.ntp.filter import ClockFilter, Outcome, best_of
+from webntpd.ntp.filter import ClockFilter, Outcome, best_of, estimate_of
 from webntpd.ntp.poll import PollAdaptation, Rng, interval_ns
 from webntpd.ntp.types import (
     MIN_SAMPLES,
@@ -204,21 +204,8 @@ class Peer:
         current = self._filter.current
         if current is None:
             self._estimate = None
-            return
-        best, parameters = current.best, self._parameters
-        declared = best.max_error
-        self._estimate = PeerEstimate(
-            offset=best.offset,
-            delay=best.delay,
-            dispersion=current.dispersion,
-            jitter=current.jitter,
-            at_ns=best.at_ns,
-            root_delay=parameters.root_delay,
-            root_dispersion=parameters.root_dispersion if declared is None else declared,
-            provenance=best.provenance,
-            leap=self._leap,
-            stages=current.stages,
-        )
+        else:
+            self._estimate = estimate_of(current, self._parameters, self._leap)
 
     def _then(self, action: Measure | Wait, now_ns: int) -> tuple[Action, ...]:
         """The action, behind a report if there is news."""

@@ -15,7 +15,7 @@ from webntpd.config import PeerSpec
 from webntpd.exchange import Exchange, ExchangeError, ExchangeParameters
 from webntpd.exchange.factory import make_exchange
 from webntpd.leap import warning_from
-from webntpd.ntp.filter import evaluate
+from webntpd.ntp.filter import estimate_of, evaluate
 from webntpd.ntp.selection import Candidate, Combination, cluster, combine, select
 from webntpd.ntp.types import Failure, Leap, PeerEstimate, Reading
 
@@ -107,27 +107,13 @@ def answer_of(
     if not readings:
         return Answer(spec, 0, failure=failure)
     now_ns = clock.monotonic_ns()
-    filtered = evaluate(readings, now_ns)
-    best = filtered.best
-    declared = best.max_error
-    estimate = PeerEstimate(
-        offset=best.offset,
-        delay=best.delay,
-        dispersion=filtered.dispersion,
-        jitter=filtered.jitter,
-        at_ns=best.at_ns,
-        root_delay=spec.peer.root_delay,
-        root_dispersion=spec.peer.root_dispersion if declared is None else declared,
-        provenance=best.provenance,
-        leap=best.leap,
-        stages=filtered.stages,
-    )
+    estimate = estimate_of(evaluate(readings, now_ns), spec.peer, readings[-1].leap)
     return Answer(
         spec,
         len(readings),
         estimate,
         error=estimate.root_distance(now_ns),
-        leap=warning_from(best.leap, clock.realtime_ns()) if best.leap else Leap.NONE,
+        leap=warning_from(estimate.leap, clock.realtime_ns()) if estimate.leap else Leap.NONE,
         failure=failure,
     )
 
