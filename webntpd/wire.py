@@ -96,7 +96,7 @@ def resolution(text: str) -> float:
 
 def format_timestamp(ns: int) -> str:
     """Nanoseconds, not negative, as seconds with nine fraction digits."""
-    digits = f"{ns:010d}"
+    digits = str(ns).zfill(10)
     return f"{digits[:-9]}.{digits[-9:]}"
 
 

@@ -143,8 +143,7 @@ def test_what_is_remembered_is_bounded_and_the_last_used_stays() -> None:
     site = Parts().site()
 
     def known(block: bytes) -> bool:
-        _, rest = site.remembered.answer(b"GET / HTTP/1.1\r\n" + block, T0)
-        return not rest
+        return site.remembered.answer(b"GET / HTTP/1.1\r\n" + block, T0) is not None
 
     def teach(block: bytes) -> None:
         Connection(site).receive(b"GET / HTTP/1.1\r\n" + block, T0)

@@ -26,18 +26,24 @@ LINGER_BYTES = 65536
 
 
 class Channel:
-    """`deadline` is the time of trio's clock at which the reactor is to close it."""
+    """A client's socket and its conversation.
+
+    `changed` says that `interest`, what epoll is to wait for, or `closed` is new; the reactor
+    resets it. `deadline` is the time of trio's clock at which the reactor is to close the channel.
+    """
 
     __slots__ = (
         "_clock", "_connection", "_departures", "_discarded", "_lingering", "_sent",
-        "_stamped_from", "_unsent", "closed", "deadline", "socket",
+        "_stamped_from", "_unsent", "changed", "closed", "deadline", "interest", "socket",
     )  # fmt: skip
 
     def __init__(
         self, client: socket.socket, connection: Connection, clock: Clock, *, departures: bool
     ) -> None:
         self.socket = client
+        self.changed = False
         self.closed = False
+        self.interest = select.EPOLLIN
         self.deadline = math.inf
         self._connection = connection
         self._clock = clock
@@ -48,19 +54,18 @@ class Channel:
         self._lingering = False  # our side is shut down
         self._discarded = 0
 
-    @property
-    def interest(self) -> int:
-        """What epoll is to wait for."""
-        return select.EPOLLOUT if self._unsent else select.EPOLLIN
-
     def handle(self, events: int, now: float) -> int:
         """Do what epoll says is due; return a measure of the work that this was, bytes."""
         try:
-            if events & select.EPOLLERR:
+            if events != select.EPOLLIN:
                 self._note_departures()
-            if self._unsent:
-                self._send(b"", now)
-            return 0 if self._unsent or self.closed else self._read(now)
+                if self._unsent:
+                    self._send(b"", now)
+                if self._unsent or self.closed:
+                    return 0
+            return self._read(now)
+        except BlockingIOError:
+            return 0
         except OSError:  # the client is gone, and there is nobody left to tell
             self.close()
             return 0
@@ -77,14 +82,11 @@ class Channel:
             self.close()
 
     def close(self) -> None:
-        self.closed = True
+        self.changed = self.closed = True
         self.socket.close()
 
     def _read(self, now: float) -> int:
-        try:
-            data, stamp_ns = kernelstamps.receive(self.socket, READ_SIZE)
-        except BlockingIOError:
-            return 0
+        data, stamp_ns = kernelstamps.receive(self.socket, READ_SIZE)
         if stamp_ns is None:
             arrived_ns = self._clock.realtime_ns()
         else:
@@ -94,10 +96,14 @@ class Channel:
         elif self._lingering:
             self._discard(len(data))
         else:
-            output = self._connection.receive(data, arrived_ns)
-            self._stamp_departures()
-            self._send(output, now)
-            self._note_departures()
+            connection = self._connection
+            output = connection.receive(data, arrived_ns)
+            if connection.interleaved:
+                self._stamp_departures()
+                self._send(output, now)
+                self._note_departures()
+            else:
+                self._send(output, now)
             return len(data) + len(output)
         return len(data)
 
@@ -110,7 +116,10 @@ class Channel:
             except BlockingIOError:
                 sent = 0
             self._sent += sent
-            self._unsent = output[sent:]
+            if self._unsent or sent < len(output):
+                self._unsent = output[sent:]
+                self.interest = select.EPOLLOUT if self._unsent else select.EPOLLIN
+                self.changed = True
         if self._connection.closing and not self._unsent and not self._lingering:
             self.socket.shutdown(socket.SHUT_WR)
             self._lingering = True
@@ -118,7 +127,7 @@ class Channel:
 
     def _stamp_departures(self) -> None:
         """Have the kernel stamp what is sent from here on, once the client wants to know."""
-        if self._departures and self._connection.interleaved:
+        if self._departures:
             self._departures = False  # asked once
             if kernelstamps.enable(self.socket, transmit=True):
                 self._stamped_from = self._sent

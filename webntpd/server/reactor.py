@@ -52,7 +52,6 @@ class Reactor:
         self._listeners = {listener.fileno(): listener for listener in listeners}
         self._listening = False
         self._channels: dict[int, Channel] = {}
-        self._interest: dict[int, int] = {}
 
     async def run(self) -> None:
         """Serve until cancelled. Call stop() after it in any case."""
@@ -70,7 +69,8 @@ class Reactor:
         now = trio.current_time()
         for fd, channel in list(self._channels.items()):
             channel.stop(now)
-            self._settle(fd, channel)
+            if channel.changed:
+                self._settle(fd, channel)
         with trio.move_on_after(grace):
             while self._channels:
                 await self._pass()
@@ -85,31 +85,27 @@ class Reactor:
         work = 0
         for fd, events in self._epoll.poll(0, MAX_EVENTS):
             if (channel := self._channels.get(fd)) is not None:
-                work += self._handle(fd, channel, events, now)
+                try:
+                    work += channel.handle(events, now)
+                except Exception:  # a fault in our code costs one client, not all of them
+                    logger.exception("a connection was dropped by a fault in the server")
+                    channel.close()
+                if channel.changed:
+                    self._settle(fd, channel)
             elif (listener := self._listeners.get(fd)) is not None:
                 self._accept(listener)
             if work > SLICE:
                 work = 0
                 await trio.lowlevel.checkpoint()
 
-    def _handle(self, fd: int, channel: Channel, events: int, now: float) -> int:
-        try:
-            work = channel.handle(events, now)
-        except Exception:  # a fault in our code costs one client, not all of them
-            logger.exception("a connection was dropped by a fault in the server")
-            channel.close()
-            work = 0
-        self._settle(fd, channel)
-        return work
-
     def _settle(self, fd: int, channel: Channel) -> None:
         """Bring what epoll waits for in line with what became of the channel."""
+        channel.changed = False
         if channel.closed:  # closing the descriptor has taken it out of epoll
-            del self._channels[fd], self._interest[fd]
+            del self._channels[fd]
             self._counters.connections -= 1
-        elif self._interest[fd] != (interest := channel.interest):
-            self._epoll.modify(fd, interest)
-            self._interest[fd] = interest
+        else:
+            self._epoll.modify(fd, channel.interest)
 
     # Accepting
 
@@ -144,7 +140,6 @@ class Reactor:
         channel = Channel(client, self._converse(), self._clock, departures=self._departures)
         fd = client.fileno()
         self._channels[fd] = channel
-        self._interest[fd] = channel.interest
         self._epoll.register(fd, channel.interest)
         self._counters.accepted += 1
         self._counters.connections += 1

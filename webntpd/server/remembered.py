@@ -34,26 +34,23 @@ class Remembered:
         self._cross_origin = cross_origin
         self._replies: OrderedDict[bytes, _Reply] = OrderedDict()
 
-    def answer(self, data: bytes, arrived_ns: int) -> tuple[list[bytes], bytes]:
-        """The replies to the requests that `data` begins with, and what follows those.
+    def answer(self, data: bytes, arrived_ns: int) -> bytes | None:
+        """The reply to `data` if it is exactly one request, and known."""
+        match = _REQUEST_LINE.match(data)
+        if match is None:
+            return None
+        block = data[match.end() :]
+        reply = self._replies.get(block)
+        if reply is None:
+            return None
+        self._replies.move_to_end(block)
+        token = match[1]
+        return reply.render("0" if token is None else token.decode("ascii"), arrived_ns)
 
-        `data` must begin where a request does.
-        """
-        replies: list[bytes] = []
-        while (match := _REQUEST_LINE.match(data)) is not None:
-            start = match.end()
-            block = data[start:]
-            rest = b""
-            if block not in self._replies:  # more than one request, or not known
-                end = data.find(_BLANK_LINE, start) + len(_BLANK_LINE)
-                block, rest = data[start:end], data[end:]
-                if block not in self._replies:
-                    break
-            self._replies.move_to_end(block)
-            it = b"0" if match[1] is None else match[1]
-            replies.append(self._replies[block].render(it.decode("ascii"), arrived_ns))
-            data = rest
-        return replies, data
+    def answer_first(self, data: bytes, arrived_ns: int) -> tuple[bytes | None, bytes]:
+        """The reply to the request that `data` begins with, if it is known, and what follows."""
+        end = data.find(_BLANK_LINE) + len(_BLANK_LINE)
+        return self.answer(data[:end], arrived_ns), data[end:]
 
     def remember(self, data: bytes, request: Request) -> None:
         """Keep what h11 took, to the last byte, for the one request that this is the digest of."""
