@@ -6,10 +6,13 @@ import h11
 
 from webntpd.leap import LeapList
 from webntpd.ntp.types import NS_PER_S
+from webntpd.server.clients import Clients
 from webntpd.server.connection import Connection
 from webntpd.server.counters import Counters
 from webntpd.server.crossorigin import CrossOrigin
 from webntpd.server.kernelclock import ClockState
+from webntpd.server.limits import Limits
+from webntpd.server.reception import Caller, Reception
 from webntpd.server.site import Site
 from webntpd.server.timesource import TimeSource
 
@@ -57,15 +60,32 @@ class Parts:
     state: ClockState = field(default_factory=lambda: ClockState(True, 0.001))
     leap_list: LeapList | None = None
     clock: TickingClock = field(default_factory=TickingClock)
+    monotonic_ns: int = 0
     counters: Counters = field(default_factory=Counters)
-    fast: bool = True
+    fast_paths: bool = True
+    require_sync: bool = False
+    limits: Limits = field(default_factory=Limits)
 
     def site(self) -> Site:
-        time = TimeSource(self.clock, lambda: self.leap_list, lambda: self.state)
-        return Site(time, CrossOrigin(self.allow_cross_origin), self.counters, fast=self.fast)
+        time = TimeSource(
+            self.clock,
+            lambda: self.leap_list,
+            lambda: self.state,
+            require_sync=self.require_sync,
+        )
+        return Site(
+            time,
+            CrossOrigin(self.allow_cross_origin),
+            self.limits,
+            self.counters,
+            fast_paths=self.fast_paths,
+        )
+
+    def caller(self, host: str = "127.0.0.1", *proxies: str) -> Caller:
+        return Reception(Clients(self.limits, lambda: self.monotonic_ns), proxies).caller(host)
 
     def connection(self) -> Connection:
-        return Connection(self.site())
+        return Connection(self.site(), self.caller())
 
 
 def answers(output: bytes, *methods: str) -> list[Answer]:

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from tests.unit.server_parts import T0, Answer, Parts, answer, answers
 from webntpd.server.connection import Connection
-from webntpd.server.http import MAX_BODY, MAX_HEADER
+from webntpd.server.http import MAX_BODY
+from webntpd.server.limits import Limits
 from webntpd.wire import parse_reply
 
 ARRIVED = T0 + 5
@@ -193,7 +194,7 @@ def test_a_refusal_of_a_head_has_no_body() -> None:
 @either_way
 def test_a_header_block_without_end_is_refused(feed: Feed) -> None:
     connection = Parts().connection()
-    endless = b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"x" * (MAX_HEADER + 1)
+    endless = b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"x" * (Limits().header_size + 1)
     found = answer(feed(connection, endless))
     assert (found.status, found.headers["connection"]) == (431, "close")
     assert connection.closing

@@ -31,13 +31,13 @@ class Twins:
     """The same conversation with the fast paths and without them."""
 
     def __init__(self, *, taught: bytes = b"") -> None:
-        self._parts = [Parts(fast=True), Parts(fast=False)]
+        self._parts = [Parts(fast_paths=True), Parts(fast_paths=False)]
         sites = [parts.site() for parts in self._parts]
         for site in sites:
-            Connection(site).receive(taught, T0)
+            Connection(site, Parts().caller()).receive(taught, T0)
         for parts in self._parts:
             parts.clock.wall_ns = T0
-        self._connections = [Connection(site) for site in sites]
+        self._connections = [Connection(site, Parts().caller()) for site in sites]
 
     def feed(self, *pieces: bytes) -> bytes:
         """The output, the same of both."""
@@ -143,10 +143,10 @@ def test_what_is_remembered_is_bounded_and_the_last_used_stays() -> None:
     site = Parts().site()
 
     def known(block: bytes) -> bool:
-        return site.remembered.answer(b"GET / HTTP/1.1\r\n" + block, T0) is not None
+        return site.remembered.find(b"GET / HTTP/1.1\r\n" + block) is not None
 
     def teach(block: bytes) -> None:
-        Connection(site).receive(b"GET / HTTP/1.1\r\n" + block, T0)
+        Connection(site, Parts().caller()).receive(b"GET / HTTP/1.1\r\n" + block, T0)
 
     teach(HOST + b"\r\n")
     for number in range(MAX_BLOCKS - 1):

@@ -9,13 +9,14 @@ would make the kernel reset the connection if anything is unread, and our last w
 for closing, would be lost with it.
 """
 
-import math
 import select
 import socket
 
 from webntpd import kernelstamps
 from webntpd.clock import Clock
+from webntpd.server.clients import Client
 from webntpd.server.connection import Connection
+from webntpd.server.limits import Limits
 
 READ_SIZE = 4096
 """Bytes read at a time: it bounds the work that one client can ask for in one pass."""
@@ -29,24 +30,37 @@ class Channel:
     """A client's socket and its conversation.
 
     `changed` says that `interest`, what epoll is to wait for, or `closed` is new; the reactor
-    resets it. `deadline` is the time of trio's clock at which the reactor is to close the channel.
+    resets it. `deadline` is the time of trio's clock at which the reactor is to close the channel,
+    and `client` whose share of the server it counts towards.
     """
 
     __slots__ = (
-        "_clock", "_connection", "_departures", "_discarded", "_lingering", "_sent",
-        "_stamped_from", "_unsent", "changed", "closed", "deadline", "interest", "socket",
+        "_clock", "_connection", "_departures", "_discarded", "_limits", "_lingering",
+        "_requesting", "_sent", "_stamped_from", "_unsent", "changed", "client", "closed",
+        "deadline", "interest", "socket",
     )  # fmt: skip
 
     def __init__(
-        self, client: socket.socket, connection: Connection, clock: Clock, *, departures: bool
+        self,
+        sock: socket.socket,
+        connection: Connection,
+        clock: Clock,
+        limits: Limits,
+        *,
+        deadline: float,
+        client: Client | None = None,
+        departures: bool = False,
     ) -> None:
-        self.socket = client
+        self.socket = sock
+        self.client = client
         self.changed = False
         self.closed = False
         self.interest = select.EPOLLIN
-        self.deadline = math.inf
+        self.deadline = deadline
         self._connection = connection
         self._clock = clock
+        self._limits = limits
+        self._requesting = True  # until the first request has come
         self._unsent = b""
         self._sent = 0  # bytes that the kernel has taken
         self._departures = departures  # may be stamped, if the client wants to know
@@ -104,8 +118,19 @@ class Channel:
                 self._note_departures()
             else:
                 self._send(output, now)
+            if not self._lingering and not self._unsent:
+                self._extend(now)
             return len(data) + len(output)
         return len(data)
+
+    def _extend(self, now: float) -> None:
+        """Set the deadline anew: a request must come in at a stretch, silence may last longer."""
+        if not self._connection.requesting:
+            self._requesting = False
+            self.deadline = now + self._limits.idle_time
+        elif not self._requesting:
+            self._requesting = True
+            self.deadline = now + self._limits.request_time
 
     def _send(self, output: bytes, now: float) -> None:
         if self._unsent:
@@ -117,6 +142,8 @@ class Channel:
                 sent = 0
             self._sent += sent
             if self._unsent or sent < len(output):
+                if sent:
+                    self.deadline = now + self._limits.request_time
                 self._unsent = output[sent:]
                 self.interest = select.EPOLLOUT if self._unsent else select.EPOLLIN
                 self.changed = True

@@ -7,9 +7,12 @@ Most requests are answered from memory (see remembered.py). A parser is made for
 there, and dropped where the next request may begin: an idle connection holds none.
 """
 
-from webntpd.server.http import Http
+from webntpd.server.http import Http, Upgrade
+from webntpd.server.reception import Caller
 from webntpd.server.site import Site
 from webntpd.server.websocket import WebSocket
+
+_BLANK_LINE = b"\r\n\r\n"
 
 
 class Connection:
@@ -19,15 +22,23 @@ class Connection:
     that the client wants to know when replies really leave: transmitted() takes that.
     """
 
-    __slots__ = ("_http", "_site", "_websocket", "_websocket_start", "closing", "interleaved")
+    __slots__ = (
+        "_caller", "_http", "_site", "_websocket", "_websocket_start", "closing", "interleaved",
+    )  # fmt: skip
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: Site, caller: Caller) -> None:
         self.closing = False
         self.interleaved = False
         self._site = site
+        self._caller = caller
         self._http: Http | None = None  # in the middle of a request
         self._websocket: WebSocket | None = None
         self._websocket_start = 0  # bytes that were returned before the WebSocket's first
+
+    @property
+    def requesting(self) -> bool:
+        """Whether a request has begun to come in."""
+        return self._http is not None
 
     def receive(self, data: bytes, arrived_ns: int) -> bytes:
         """Take what arrived at that time of the wall clock, ns; return what to send."""
@@ -41,10 +52,7 @@ class Connection:
         output = self._on_requests(data, arrived_ns)
         self._websocket_start += len(output)
         if self._http is not None and (upgrade := self._http.upgrade) is not None:
-            self._http = None
-            self._websocket = WebSocket(self._site, upgrade.host)
-            self.interleaved = upgrade.interleaved
-            output += self.receive(upgrade.trailing, arrived_ns)
+            output += self._on_upgrade(upgrade, arrived_ns)
         return output
 
     def transmitted(self, position: int, left_ns: int) -> None:
@@ -60,23 +68,30 @@ class Connection:
         return b"" if self._websocket is None else self._websocket.shutdown()
 
     def _on_requests(self, data: bytes, arrived_ns: int) -> bytes:
-        site = self._site
         output = b""
-        if self._http is None and site.fast:
-            reply = site.remembered.answer(data, arrived_ns)
+        if self._http is None and self._site.fast_paths and not self._site.time.withheld:
+            reply = self._answer_known(data, arrived_ns)
             if reply is not None:  # as nearly always: one request, alone in what arrived
-                site.counters.requests += 1
                 return reply
-            reply, rest = site.remembered.answer_first(data, arrived_ns)
-            while reply is not None:
-                site.counters.requests += 1
-                output, data = output + reply, rest
-                reply, rest = site.remembered.answer_first(data, arrived_ns)
+            while reply := self._answer_known(data[: (end := _first_end(data))], arrived_ns):
+                output, data = output + reply, data[end:]
         return output + self._parse(data, arrived_ns) if data else output
+
+    def _answer_known(self, data: bytes, arrived_ns: int) -> bytes | None:
+        """The reply to `data` if it is one request, known, and not one too many."""
+        found = self._site.remembered.find(data)
+        if found is None:
+            return None
+        known, it = found
+        client = self._caller.client(known.forwarded_for)
+        if client is not None and not client.admit():
+            return None
+        self._site.counters.requests += 1
+        return known.render(it, arrived_ns)
 
     def _parse(self, data: bytes, arrived_ns: int) -> bytes:
         from_start = self._http is None
-        http = self._http or Http(self._site)
+        http = self._http or Http(self._site, self._caller)
         output = http.receive(data, arrived_ns)
         self.closing = http.closing
         if not http.idle:
@@ -86,3 +101,14 @@ class Connection:
         if from_start and http.answered == 1 and http.served is not None:
             self._site.remembered.remember(data, http.served)
         return output
+
+    def _on_upgrade(self, upgrade: Upgrade, arrived_ns: int) -> bytes:
+        self._http = None
+        self._websocket = WebSocket(self._site, upgrade.host, upgrade.client)
+        self.interleaved = upgrade.interleaved
+        return self.receive(upgrade.trailing, arrived_ns)
+
+
+def _first_end(data: bytes) -> int:
+    """Where the first request in `data` ends, if it has no body; an empty one if nowhere."""
+    return data.find(_BLANK_LINE) + len(_BLANK_LINE) if _BLANK_LINE in data else 0

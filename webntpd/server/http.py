@@ -12,18 +12,20 @@ from http import HTTPStatus
 import h11
 
 from webntpd.server import handshake
+from webntpd.server.clients import Client
+from webntpd.server.reception import Caller
 from webntpd.server.replies import Headers, json_headers
 from webntpd.server.request import Request
 from webntpd.server.site import Site
 from webntpd.wire import WireError, format_timestamp, parse_request
 
-MAX_HEADER = 8192
-"""Largest request line with its header block, bytes."""
 MAX_BODY = 4096
 """Largest request body that is read over, bytes."""
 
 _ALLOW = ("Allow", "GET, HEAD, OPTIONS")
 _CLOSE = ("Connection", "close")
+_UNSYNCED = "the clock of this server is not synchronised"
+_RETRY_SYNC = ("Retry-After", "60")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,7 @@ class Upgrade:
     """A WebSocket that was accepted; `trailing` is what its client has already sent on it."""
 
     host: str
+    client: Client | None
     interleaved: bool
     trailing: bytes
 
@@ -44,16 +47,18 @@ class Http:
     """
 
     __slots__ = (
-        "_body", "_h11", "_request", "_site", "answered", "closing", "served", "upgrade",
+        "_body", "_caller", "_h11", "_request", "_site", "answered", "closing", "served",
+        "upgrade",
     )  # fmt: skip
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: Site, caller: Caller) -> None:
         self.closing = False
         self.upgrade: Upgrade | None = None
         self.answered = 0
         self.served: Request | None = None
         self._site = site
-        self._h11 = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEADER)
+        self._caller = caller
+        self._h11 = h11.Connection(h11.SERVER, max_incomplete_event_size=site.limits.header_size)
         self._request: Request | None = None
         self._body = 0
 
@@ -108,18 +113,32 @@ class Http:
         return self._h11.send(h11.InformationalResponse(status_code=100, headers=[])) or b""
 
     def _answer(self, request: Request, arrived_ns: int) -> bytes:
-        if request.upgrade:
-            return self._answer_upgrade(request)
+        client = self._caller.client(request.forwarded_for)
+        if client is not None and not client.admit():
+            return self._refuse(
+                HTTPStatus.TOO_MANY_REQUESTS,
+                "too many requests from this address",
+                ("Retry-After", str(client.retry_after)),
+            )
         match request.method:
-            case "GET":
-                return self._answer_get(request, arrived_ns)
-            case "HEAD":
-                return self._answer_head()
+            case "GET" | "HEAD":
+                return self._answer_time(request, client, arrived_ns)
             case "OPTIONS":
                 headers = self._site.cross_origin.preflight_headers(request.origin)
                 return self._reply(HTTPStatus.NO_CONTENT, (self._date(), _ALLOW, *headers))
         error = f"{request.method} is not served here"
         return self._reply_error(HTTPStatus.METHOD_NOT_ALLOWED, error, (_ALLOW,))
+
+    def _answer_time(self, request: Request, client: Client | None, arrived_ns: int) -> bytes:
+        if request.path == "/healthz":
+            return self._answer_health()
+        if self._site.time.withheld:
+            return self._reply_error(HTTPStatus.SERVICE_UNAVAILABLE, _UNSYNCED, (_RETRY_SYNC,))
+        if request.upgrade:
+            return self._answer_upgrade(request, client)
+        if request.method == "HEAD":
+            return self._answer_head()
+        return self._answer_get(request, arrived_ns)
 
     def _answer_get(self, request: Request, arrived_ns: int) -> bytes:
         try:
@@ -144,7 +163,16 @@ class Http:
         )
         return self._reply(HTTPStatus.NO_CONTENT, headers)
 
-    def _answer_upgrade(self, request: Request) -> bytes:
+    def _answer_health(self) -> bytes:
+        """For a load balancer: whether this server is one to send clients to."""
+        time = self._site.time
+        healthy = not time.withheld
+        members = {"healthy": healthy, "synchronised": time.state.synchronised}
+        body = json.dumps(members).encode()
+        status = HTTPStatus.OK if healthy else HTTPStatus.SERVICE_UNAVAILABLE
+        return self._reply(status, self._json_headers(len(body)), body)
+
+    def _answer_upgrade(self, request: Request, client: Client | None) -> bytes:
         if not self._site.cross_origin.permits_upgrade(request.origin, request.host):
             return self._reply_error(HTTPStatus.FORBIDDEN, "this origin may not connect")
         try:
@@ -152,7 +180,7 @@ class Http:
         except handshake.RefusedError as error:
             return self._reply_error(error.status, str(error), error.headers)
         trailing, _ = self._h11.trailing_data
-        self.upgrade = Upgrade(request.host, accepted.interleaved, trailing)
+        self.upgrade = Upgrade(request.host, client, accepted.interleaved, trailing)
         self._count()
         return accepted.reply
 
@@ -161,10 +189,10 @@ class Http:
     def _too_large(self) -> bytes:
         return self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "no body is wanted here")
 
-    def _refuse(self, status: HTTPStatus, error: str) -> bytes:
-        """Answer with an error and close: where the next request would start is not known."""
+    def _refuse(self, status: HTTPStatus, error: str, *headers: tuple[str, str]) -> bytes:
+        """Answer with an error and close: what follows is not known, or not wanted."""
         self.closing = True
-        return self._reply_error(status, error, (_CLOSE,))
+        return self._reply_error(status, error, (_CLOSE, *headers))
 
     def _reply_error(self, status: HTTPStatus, error: str, headers: Headers = ()) -> bytes:
         self._site.counters.refusals += 1

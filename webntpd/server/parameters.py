@@ -1,6 +1,8 @@
 """How the server is set up, and the one error that setting it up can raise."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from webntpd.server.limits import Limits
 
 
 class ServerError(Exception):
@@ -16,7 +18,9 @@ class ServerParameters:
     read the time, or those of the origins listed. `local` declares the machine's clock good
     whatever the kernel says of it; `max_error` replaces the kernel's maximum error, s. `grace` is
     how long a stop waits for replies and WebSocket closes to get through, s. Without
-    `kernel_timestamps` arrivals are read in user space, and departures are not told.
+    `kernel_timestamps` arrivals are read in user space, and departures are not told. With
+    `require_sync` nobody is told the time of a clock that is not synchronised. `trusted_proxies`
+    are addresses or networks whose X-Forwarded-For is believed.
     """
 
     listen: tuple[str, ...]
@@ -25,3 +29,6 @@ class ServerParameters:
     max_error: float | None = None
     grace: float = 2.0
     kernel_timestamps: bool = True
+    require_sync: bool = False
+    trusted_proxies: tuple[str, ...] = ()
+    limits: Limits = field(default_factory=Limits)

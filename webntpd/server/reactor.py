@@ -9,14 +9,15 @@ import errno
 import logging
 import select
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import trio
 
 from webntpd.clock import Clock
 from webntpd.server.channel import Channel
 from webntpd.server.connection import Connection
-from webntpd.server.counters import Counters
+from webntpd.server.reception import Reception
+from webntpd.server.site import Site
 
 logger = logging.getLogger(__name__)
 
@@ -40,15 +41,16 @@ class Reactor:
     def __init__(
         self,
         listeners: Sequence[socket.socket],
-        converse: Callable[[], Connection],
+        site: Site,
+        reception: Reception,
         clock: Clock,
-        counters: Counters,
         *,
-        departures: bool = True,
+        departures: bool,
     ) -> None:
-        self._converse = converse
+        self._site = site
+        self._reception = reception
         self._clock = clock
-        self._counters = counters
+        self._counters = site.counters
         self._departures = departures
         self._epoll = select.epoll()
         self._listeners = {listener.fileno(): listener for listener in listeners}
@@ -113,6 +115,8 @@ class Reactor:
         if channel.closed:  # closing the descriptor has taken it out of epoll
             del self._channels[fd]
             self._counters.connections -= 1
+            if channel.client is not None:
+                channel.client.connections -= 1
         else:
             self._epoll.modify(fd, channel.interest)
 
@@ -135,23 +139,42 @@ class Reactor:
             if not self._listening:
                 return
             try:
-                client, _address = listener.accept()
+                client, address = listener.accept()
             except BlockingIOError:
                 return
             except OSError as error:
                 if error.errno in _EXHAUSTED:
                     self._pause(error)
                 continue  # otherwise that client is gone already
-            self._admit(client)
+            self._admit(client, address[0] if isinstance(address, tuple) else "")
 
-    def _admit(self, client: socket.socket) -> None:
-        client.settimeout(0)
-        channel = Channel(client, self._converse(), self._clock, departures=self._departures)
-        fd = client.fileno()
+    def _admit(self, sock: socket.socket, host: str) -> None:
+        limits = self._site.limits
+        caller = self._reception.caller(host)
+        client = caller.direct
+        if len(self._channels) >= limits.connections or (
+            client is not None and client.connections >= limits.connections_per_address
+        ):
+            sock.close()  # the cheapest way to say no
+            self._counters.refusals += 1
+            return
+        sock.settimeout(0)
+        channel = Channel(
+            sock,
+            Connection(self._site, caller),
+            self._clock,
+            limits,
+            deadline=trio.current_time() + limits.request_time,
+            client=client,
+            departures=self._departures,
+        )
+        fd = sock.fileno()
         self._channels[fd] = channel
         self._epoll.register(fd, channel.interest)
         self._counters.accepted += 1
         self._counters.connections += 1
+        if client is not None:
+            client.connections += 1
 
     async def _watch_deadlines(self) -> None:
         while True:
@@ -161,5 +184,6 @@ class Reactor:
                 if channel.deadline <= now:
                     channel.close()
                     self._settle(fd, channel)
+            self._reception.clients.prune()
             if not self._listening:
                 self._listen()

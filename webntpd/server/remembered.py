@@ -21,9 +21,8 @@ MAX_BLOCK = 1024
 
 # A timestamp that begins so is of the years 2001 to 2255 and needs no check of its range.
 _REQUEST_LINE = re.compile(
-    rb"GET /[A-Za-z0-9_./-]*(?:\?([1-8][0-9]{9}\.[0-9]{1,9}))? HTTP/1\.1\r\n"
+    rb"GET (?!/healthz[? ])/[A-Za-z0-9_./-]*(?:\?([1-8][0-9]{9}\.[0-9]{1,9}))? HTTP/1\.1\r\n"
 )
-_BLANK_LINE = b"\r\n\r\n"
 
 
 class Remembered:
@@ -32,44 +31,42 @@ class Remembered:
     def __init__(self, time: TimeSource, cross_origin: CrossOrigin) -> None:
         self._time = time
         self._cross_origin = cross_origin
-        self._replies: OrderedDict[bytes, _Reply] = OrderedDict()
+        self._known: OrderedDict[bytes, Known] = OrderedDict()
 
-    def answer(self, data: bytes, arrived_ns: int) -> bytes | None:
-        """The reply to `data` if it is exactly one request, and known."""
+    def find(self, data: bytes) -> tuple["Known", str] | None:
+        """What is known of `data` and its `it`, if that is exactly one request and known."""
         match = _REQUEST_LINE.match(data)
         if match is None:
             return None
         block = data[match.end() :]
-        reply = self._replies.get(block)
-        if reply is None:
+        known = self._known.get(block)
+        if known is None:
             return None
-        self._replies.move_to_end(block)
+        self._known.move_to_end(block)
         token = match[1]
-        return reply.render("0" if token is None else token.decode("ascii"), arrived_ns)
-
-    def answer_first(self, data: bytes, arrived_ns: int) -> tuple[bytes | None, bytes]:
-        """The reply to the request that `data` begins with, if it is known, and what follows."""
-        end = data.find(_BLANK_LINE) + len(_BLANK_LINE)
-        return self.answer(data[:end], arrived_ns), data[end:]
+        return known, "0" if token is None else token.decode("ascii")
 
     def remember(self, data: bytes, request: Request) -> None:
         """Keep what h11 took, to the last byte, for the one request that this is the digest of."""
         match = _REQUEST_LINE.match(data)
         if match is None or len(data) - match.end() > MAX_BLOCK:
             return
-        self._replies[data[match.end() :]] = _Reply(self._time, self._cross_origin, request)
-        if len(self._replies) > MAX_BLOCKS:
-            self._replies.popitem(last=False)
+        self._known[data[match.end() :]] = Known(self._time, self._cross_origin, request)
+        if len(self._known) > MAX_BLOCKS:
+            self._known.popitem(last=False)
 
 
-class _Reply:
+class Known:
     """What replies to one header block have in common, most of it for a second only."""
 
-    __slots__ = ("_heads", "_host", "_origin_headers", "_second", "_template", "_time")
+    __slots__ = (
+        "_heads", "_host", "_origin_headers", "_second", "_template", "_time", "forwarded_for",
+    )  # fmt: skip
 
     def __init__(self, time: TimeSource, cross_origin: CrossOrigin, request: Request) -> None:
         self._time = time
         self._host = request.host
+        self.forwarded_for = request.forwarded_for
         self._origin_headers = cross_origin.headers(request.origin)
         self._prepare()
 

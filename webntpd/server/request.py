@@ -10,26 +10,31 @@ import h11
 class Request:
     """A request and its digest.
 
-    `host` is empty where HTTP/1.0 leaves it out, `length` what Content-Length declares, and
-    `upgrade` says that a WebSocket is wanted.
+    `host` is empty where HTTP/1.0 leaves it out, `length` what Content-Length declares, `upgrade`
+    says that a WebSocket is wanted, and `forwarded_for` is what a proxy says of its client.
     """
 
     raw: h11.Request
     method: str
+    path: str
     query: str
     host: str
     origin: str | None
+    forwarded_for: str | None
     length: int
     upgrade: bool
 
     @classmethod
     def of(cls, raw: h11.Request) -> Self:
+        path, _, query = raw.target.decode("ascii").partition("?")
         return cls(
             raw=raw,
             method=raw.method.decode("ascii"),
-            query=raw.target.decode("ascii").partition("?")[2],
+            path=path,
+            query=query,
             host=_value(raw, b"host") or "",
             origin=_value(raw, b"origin"),
+            forwarded_for=_value(raw, b"x-forwarded-for"),
             length=int(_value(raw, b"content-length") or "0"),
             # RFC 9110 §7.8: an upgrade is hop-by-hop, so Connection names it; HTTP/1.0 has none.
             upgrade=raw.method == b"GET"

@@ -2,23 +2,32 @@
 
 from webntpd.server.counters import Counters
 from webntpd.server.crossorigin import CrossOrigin
+from webntpd.server.limits import Limits
 from webntpd.server.remembered import Remembered
 from webntpd.server.timesource import TimeSource
 
 
 class Site:
-    """The time, the rule for other origins' pages, the counters, and the requests known by heart.
+    """The time, the rule for other origins' pages, the limits, and the requests known by heart.
 
-    Without `fast` everything is parsed by h11 and wsproto: what the fast paths are held against.
+    Without `fast_paths` everything is parsed by h11 and wsproto, which is what those are held
+    against.
     """
 
-    __slots__ = ("counters", "cross_origin", "fast", "remembered", "time")
+    __slots__ = ("counters", "cross_origin", "fast_paths", "limits", "remembered", "time")
 
     def __init__(
-        self, time: TimeSource, cross_origin: CrossOrigin, counters: Counters, *, fast: bool = True
+        self,
+        time: TimeSource,
+        cross_origin: CrossOrigin,
+        limits: Limits,
+        counters: Counters,
+        *,
+        fast_paths: bool = True,
     ) -> None:
         self.time = time
         self.cross_origin = cross_origin
+        self.limits = limits
         self.counters = counters
-        self.fast = fast
+        self.fast_paths = fast_paths
         self.remembered = Remembered(time, cross_origin)

@@ -21,7 +21,8 @@ _MAX_TEMPLATES = 256
 class TimeSource:
     """The clock, with all that goes into a reply beside it.
 
-    `date` is the Date header's value in `second`, the one that was looked up last.
+    `date` is the Date header's value in `second`, the one that was looked up last. `withheld`
+    says that the clock is not synchronised and nobody shall be told its time.
     """
 
     def __init__(
@@ -29,12 +30,16 @@ class TimeSource:
         clock: Clock,
         leap: Callable[[], LeapList | None],
         state: Callable[[], ClockState],
+        *,
+        require_sync: bool = False,
     ) -> None:
         self.now_ns = clock.realtime_ns
         self.second = 0
         self.date = ""
         self._leap = leap
         self._state = state
+        self.withheld = False
+        self._require_sync = require_sync
         self._valid_ns = range(0)
         self._templates: dict[str, ReplyTemplate] = {}
         self.refresh(clock.realtime_ns())
@@ -50,6 +55,7 @@ class TimeSource:
         leap_list = self._leap()
         self._notice = None if leap_list is None else leap_list.notice(arrived_ns)
         self.state = self._state()
+        self.withheld = self._require_sync and not self.state.synchronised
         self._templates.clear()
 
     def template(self, host: str) -> ReplyTemplate:

@@ -17,6 +17,7 @@ from wsproto.connection import Connection, ConnectionState, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Event, Ping, TextMessage
 from wsproto.frame_protocol import CloseReason
 
+from webntpd.server.clients import Client
 from webntpd.server.site import Site
 from webntpd.wire import MAX_MESSAGE, WireError, parse_request
 
@@ -36,14 +37,15 @@ class WebSocket:
     """
 
     __slots__ = (
-        "_host", "_it", "_left_ns", "_message", "_parser", "_position", "_reply_end", "_site",
-        "closing",
+        "_client", "_host", "_it", "_left_ns", "_message", "_parser", "_position", "_reply_end",
+        "_site", "closing",
     )  # fmt: skip
 
-    def __init__(self, site: Site, host: str) -> None:
+    def __init__(self, site: Site, host: str, client: Client | None) -> None:
         self.closing = False
         self._site = site
         self._host = host
+        self._client = client
         self._parser: Connection | None = None  # in the middle of a frame or message
         self._message = b""  # what has come of a message so far
         self._position = 0  # bytes returned so far
@@ -56,9 +58,9 @@ class WebSocket:
         if self._parser is not None:
             return self._parse(self._parser, data, arrived_ns)
         if is_one_short_frame(data):
-            if data[0] == _FINAL_TEXT and self._site.fast:
+            if data[0] == _FINAL_TEXT and self._site.fast_paths and not self._site.time.withheld:
                 payload = unmasked(data)
-                if _PLAIN.fullmatch(payload) is not None:
+                if _PLAIN.fullmatch(payload) is not None and self._admitted():
                     return self._reply(payload.decode("ascii"), arrived_ns)
             # A parser that was fed one final frame is where it began: none needs to be kept.
             return self._parse(_new_parser(), data, arrived_ns)
@@ -112,7 +114,14 @@ class WebSocket:
             text = ""
         if not text:
             return self._refuse(parser, CloseReason.POLICY_VIOLATION, "a message is one timestamp")
+        if not self._admitted():
+            return self._refuse(parser, CloseReason.POLICY_VIOLATION, "too many messages")
+        if self._site.time.withheld:
+            return self._refuse(parser, CloseReason.TRY_AGAIN_LATER, "the clock has lost its time")
         return self._reply(it, arrived_ns)
+
+    def _admitted(self) -> bool:
+        return self._client is None or self._client.admit()
 
     def _reply(self, it: str, arrived_ns: int) -> bytes:
         site = self._site

@@ -1,0 +1,278 @@
+"""Who counts as one client, what each may ask, and how more than that is refused."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import trio
+import trio.testing
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.server_parts import T0, Parts, answer
+from tests.unit.test_server_fastpaths import GET, TOKEN, UPGRADE, frame
+from tests.unit.test_server_sockets import LOOPBACK, read_all, read_reply, running
+from tests.unit.test_server_websocket import close_code
+from webntpd.ntp.types import NS_PER_S
+from webntpd.server import ServerError, ServerParameters
+from webntpd.server.clients import LOOPBACK as THIS_MACHINE
+from webntpd.server.clients import MAX_ADDRESSES, UNKNOWN, Client, Clients, share_of
+from webntpd.server.connection import Connection
+from webntpd.server.kernelclock import ClockState
+from webntpd.server.limits import Limits
+from webntpd.server.reactor import TICK
+
+FEW = Limits(requests_per_second=2.0, request_burst=3)
+
+
+@pytest.mark.parametrize(
+    ("host", "share"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("127.0.0.1", THIS_MACHINE),
+        ("127.1.2.3", THIS_MACHINE),
+        ("::1", THIS_MACHINE),
+        ("::ffff:127.0.0.1", THIS_MACHINE),
+        ("", THIS_MACHINE),
+        ("unknown", UNKNOWN),
+        ("192.0.2.7:443", UNKNOWN),
+    ],
+)
+def test_an_address_uses_a_share(host: str, share: str) -> None:
+    assert share_of(host) == share
+
+
+class Time:
+    """A monotonic clock that stands still."""
+
+    ns = 0
+
+    def __call__(self) -> int:
+        return self.ns
+
+
+def test_a_client_may_send_its_burst_and_then_its_rate() -> None:
+    now = Time()
+    client = Client(FEW, now)
+    assert [client.admit() for _ in range(5)] == [True, True, True, False, False]
+    assert client.retry_after == 1
+    now.ns += NS_PER_S // 2
+    assert [client.admit() for _ in range(2)] == [True, False]
+
+
+@given(st.lists(st.integers(0, NS_PER_S), max_size=100))
+def test_no_client_ever_gets_more_than_its_burst_and_rate(pauses: list[int]) -> None:
+    now = Time()
+    client = Client(FEW, now)
+    admitted = 0
+    for pause in pauses:
+        now.ns += pause
+        admitted += client.admit()
+    assert admitted <= FEW.request_burst + now.ns * FEW.requests_per_second / NS_PER_S
+
+
+@given(st.integers(1, 200))
+def test_after_the_time_that_it_was_told_a_client_is_admitted(requests: int) -> None:
+    now = Time()
+    client = Client(replace(FEW, requests_per_second=0.1), now)
+    for _ in range(requests):
+        client.admit()
+    now.ns += client.retry_after * NS_PER_S
+    assert client.admit()
+
+
+def test_a_client_is_forgotten_when_it_has_regained_its_burst_and_has_no_connection() -> None:
+    now = Time()
+    clients = Clients(FEW, now)
+    client = clients.find("192.0.2.7")
+    assert client is not None
+    client.admit()
+    client.connections = 1
+    now.ns += NS_PER_S
+    clients.prune()
+    assert clients.find("192.0.2.7") is client
+    client.connections = 0
+    clients.prune()
+    assert clients.find("192.0.2.7") is not client
+
+
+def test_the_loopback_is_exempt_unless_it_shall_not_be() -> None:
+    assert Clients(FEW, Time()).find("::1") is None
+    assert Clients(replace(FEW, exempt_loopback=False), Time()).find("::1") is not None
+
+
+def test_those_who_come_when_too_many_are_known_share_one_share() -> None:
+    clients = Clients(FEW, Time())
+    for number in range(MAX_ADDRESSES):
+        clients.find(f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}")
+    assert clients.find("192.0.2.1") is clients.find("192.0.2.2")
+    assert clients.find("10.0.0.1") is not clients.find("192.0.2.1")
+
+
+def connection(parts: Parts, host: str, *proxies: str) -> Connection:
+    return Connection(parts.site(), parts.caller(host, *proxies))
+
+
+@pytest.mark.parametrize("fast_paths", [True, False])
+def test_a_request_too_many_is_told_when_to_come_again(fast_paths: bool) -> None:
+    parts = Parts(limits=replace(FEW, requests_per_second=0.1), fast_paths=fast_paths)
+    conversation = connection(parts, "192.0.2.7")
+    for _ in range(3):
+        assert answer(conversation.receive(GET, T0)).status == 200
+    refused = answer(conversation.receive(GET, T0))
+    assert (refused.status, refused.headers["retry-after"]) == (429, "10")
+    assert "error" in json.loads(refused.body)
+    assert conversation.closing
+    assert parts.counters.status().refusals == 1
+
+
+@pytest.mark.parametrize("message", [TOKEN, b"1.5e9"])
+def test_a_message_too_many_closes_the_websocket(message: bytes) -> None:
+    conversation = connection(Parts(limits=FEW), "192.0.2.7")
+    conversation.receive(UPGRADE, T0)  # counts as well
+    for _ in range(2):
+        assert b'"it":' in conversation.receive(frame(message), T0)
+    assert close_code(conversation.receive(frame(message), T0)) == 1008
+
+
+def test_this_machine_may_send_as_much_as_it_likes() -> None:
+    conversation = connection(Parts(limits=FEW), "127.0.0.1")
+    for _ in range(10):
+        assert answer(conversation.receive(GET, T0)).status == 200
+
+
+@pytest.mark.parametrize("proxy", ["10.1.2.3", "unix"])
+def test_the_clients_of_a_proxy_that_is_trusted_have_a_share_each(proxy: str) -> None:
+    host = "" if proxy == "unix" else proxy
+    conversation = connection(Parts(limits=FEW), host, "10.0.0.0/8", "unix")
+
+    def ask(forwarded_for: str) -> int:
+        header = f"X-Forwarded-For: {forwarded_for}\r\n\r\n".encode()
+        return answer(conversation.receive(GET[:-2] + header, T0)).status
+
+    for _ in range(3):
+        assert ask("203.0.113.1, 192.0.2.7") == 200
+    assert ask("203.0.113.1, 192.0.2.8") == 200
+    assert ask("192.0.2.99, 192.0.2.7") == 429
+
+
+def test_what_others_say_of_whom_they_forward_for_is_not_believed() -> None:
+    conversation = connection(Parts(limits=FEW), "192.0.2.7", "10.0.0.0/8")
+    statuses = []
+    for number in range(4):
+        header = f"X-Forwarded-For: 192.0.2.{number}\r\n\r\n".encode()
+        statuses.append(answer(conversation.receive(GET[:-2] + header, T0)).status)
+    assert statuses == [200, 200, 200, 429]
+
+
+def test_a_proxy_that_is_no_address_is_named() -> None:
+    with pytest.raises(ServerError, match="cannot trust proxy example: "):
+        Parts().caller("127.0.0.1", "example")
+
+
+UNSYNCHRONISED = ClockState(synchronised=False, max_error=16.0)
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize(
+    ("required", "state", "status"),
+    [
+        (False, UNSYNCHRONISED, 200),
+        (True, UNSYNCHRONISED, 503),
+        (True, ClockState(synchronised=True, max_error=0.1), 200),
+    ],
+)
+def test_the_page_for_load_balancers_tells_whether_time_is_served(
+    method: str, required: bool, state: ClockState, status: int
+) -> None:
+    parts = Parts(require_sync=required, state=state)
+    request = f"{method} /healthz HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+    found = answer(parts.connection().receive(request, T0), method)
+    assert found.status == status
+    if method == "GET":
+        members = json.loads(found.body)
+        assert members == {"healthy": status == 200, "synchronised": state.synchronised}
+
+
+def test_time_that_is_not_synchronised_is_withheld_if_so_wanted() -> None:
+    parts = Parts(require_sync=True)
+    conversation, websocket = parts.connection(), parts.connection()
+    websocket.receive(UPGRADE, T0)
+    assert answer(conversation.receive(GET, T0)).status == 200
+    parts.state = UNSYNCHRONISED
+    later = T0 + NS_PER_S
+    found = answer(conversation.receive(GET, later))
+    assert (found.status, found.headers["retry-after"]) == (503, "60")
+    head = b"HEAD / HTTP/1.1\r\nHost: x\r\n\r\n"
+    assert answer(conversation.receive(head, later), "HEAD").status == 503
+    assert answer(conversation.receive(UPGRADE, later)).status == 503
+    assert close_code(websocket.receive(frame(TOKEN), later)) == 1013
+
+
+# On real sockets; the loopback is what clients connect by here.
+
+STRICT = replace(LOOPBACK, limits=Limits(exempt_loopback=False, connections_per_address=2))
+CROWDED = replace(LOOPBACK, limits=Limits(connections=2))
+
+
+@pytest.mark.parametrize("parameters", [STRICT, CROWDED], ids=["per address", "in all"])
+async def test_a_connection_too_many_is_refused_and_a_place_is_freed(
+    parameters: ServerParameters,
+) -> None:
+    async with running(parameters) as server:
+        first, second = await server.connect(), await server.connect()
+        for client in (first, second):
+            await client.send_all(GET)
+            await read_reply(client)
+        assert await read_all(await server.connect()) == b""
+        assert server.counters.status().refusals == 1
+        await first.aclose()
+        while server.counters.status().connections == 2:
+            await trio.testing.wait_all_tasks_blocked()
+        third = await server.connect()
+        await third.send_all(GET)
+        await read_reply(third)
+
+
+@pytest.mark.parametrize(
+    ("sent", "patience"),
+    [
+        (b"", Limits().request_time),
+        (GET[:20], Limits().request_time),
+        (GET + GET[:20], Limits().request_time),
+        (GET, Limits().idle_time),
+        (UPGRADE, Limits().idle_time),
+    ],
+    ids=["nothing", "half a request", "half a second request", "a request", "a handshake"],
+)
+async def test_a_client_that_falls_silent_is_given_up_in_time(
+    sent: bytes, patience: float, mock_clock: trio.testing.MockClock
+) -> None:
+    async with running() as server:
+        client = await server.connect()
+        await client.send_all(sent)
+        while server.counters.status().accepted == 0:
+            await trio.testing.wait_all_tasks_blocked()
+        await trio.testing.wait_all_tasks_blocked()
+        mock_clock.jump(patience - 2 * TICK)
+        await trio.testing.wait_all_tasks_blocked()
+        assert server.counters.status().connections == 1
+        mock_clock.jump(4 * TICK)
+        while server.counters.status().connections:
+            await trio.testing.wait_all_tasks_blocked()
+
+
+async def test_a_request_that_drips_is_given_up(mock_clock: trio.testing.MockClock) -> None:
+    async with running() as server:
+        client = await server.connect()
+        dripped = 0
+        while server.counters.status().connections or dripped == 0:
+            await client.send_all(GET[dripped : dripped + 1])
+            dripped += 1
+            await trio.testing.wait_all_tasks_blocked()
+            mock_clock.jump(1.0)
+            await trio.testing.wait_all_tasks_blocked()
+        assert dripped < len(GET)

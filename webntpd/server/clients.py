@@ -1,0 +1,101 @@
+"""Who our clients are, by address, and what each has used of its share.
+
+An address is remembered for as long as it has a connection or has not regained all of its burst:
+many clients open a connection for every request.
+"""
+
+import ipaddress
+import math
+from collections.abc import Callable
+
+from webntpd.ntp.types import NS_PER_S
+from webntpd.server.limits import Limits
+
+MAX_ADDRESSES = 65536
+"""Addresses remembered at a time."""
+
+LOOPBACK = "this machine"
+UNKNOWN = "unknown"
+
+
+class Client:
+    """One address. Its requests are counted by the generic cell rate algorithm (ITU-T I.371).
+
+    That is a leaky bucket kept as one number: the time at which it would be empty.
+    """
+
+    __slots__ = ("_burst_ns", "_empty_ns", "_interval_ns", "_now_ns", "connections")
+
+    def __init__(self, limits: Limits, now_ns: Callable[[], int]) -> None:
+        self.connections = 0
+        self._now_ns = now_ns
+        self._interval_ns = round(NS_PER_S / limits.requests_per_second)
+        self._burst_ns = limits.request_burst * self._interval_ns
+        self._empty_ns = 0
+
+    @property
+    def retry_after(self) -> int:
+        """After how many seconds a request that is refused now would be admitted."""
+        wait_ns = self._empty_ns + self._interval_ns - self._burst_ns - self._now_ns()
+        return max(1, math.ceil(wait_ns / NS_PER_S))
+
+    @property
+    def forgettable(self) -> bool:
+        return self.connections == 0 and self._empty_ns <= self._now_ns()
+
+    def admit(self) -> bool:
+        """Count one request, unless it is one too many."""
+        now_ns = self._now_ns()
+        empty_ns = max(self._empty_ns, now_ns) + self._interval_ns
+        if empty_ns - now_ns > self._burst_ns:
+            return False
+        self._empty_ns = empty_ns
+        return True
+
+
+class Clients:
+    """The addresses known at the moment. `now_ns` is of a monotonic clock."""
+
+    def __init__(self, limits: Limits, now_ns: Callable[[], int]) -> None:
+        self._limits = limits
+        self._now_ns = now_ns
+        self._known: dict[str, Client] = {}
+        self._others = Client(limits, now_ns)
+
+    def find(self, host: str) -> Client | None:
+        """The client of an address, which is empty for a Unix socket.
+
+        None if the limits of an address do not apply to it. Those who come when too many are
+        known share one client's share.
+        """
+        share = share_of(host)
+        if share == LOOPBACK and self._limits.exempt_loopback:
+            return None
+        client = self._known.get(share)
+        if client is None:
+            if len(self._known) >= MAX_ADDRESSES:
+                return self._others
+            client = self._known[share] = Client(self._limits, self._now_ns)
+        return client
+
+    def prune(self) -> None:
+        """Forget those that have nothing left to be remembered for."""
+        for share in [share for share, client in self._known.items() if client.forgettable]:
+            del self._known[share]
+
+
+def share_of(host: str) -> str:
+    """Whose share of the server an address uses: its own, or that of its IPv6 /64."""
+    if not host:  # a Unix socket's
+        return LOOPBACK
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:  # what a proxy names may be anything
+        return UNKNOWN
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    if address.is_loopback:
+        return LOOPBACK
+    if isinstance(address, ipaddress.IPv6Address):
+        return str(ipaddress.IPv6Network((int(address) >> 64 << 64, 64)))
+    return str(address)

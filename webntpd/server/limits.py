@@ -1,0 +1,27 @@
+"""What one client, and all of them together, may ask of the server."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds with defaults that suit a public server. Times are in seconds.
+
+    `connections` are those open at once in all, `connections_per_address` those of one address,
+    of which an IPv6 /64 counts as one. An address may send `requests_per_second` in the long run,
+    HTTP requests and WebSocket messages alike, and `request_burst` of them at once. Clients on
+    this machine are exempt from the limits of an address if `exempt_loopback`, since a reverse
+    proxy sits there. `header_size` bounds a request line with its header block, bytes;
+    `request_time` is what a request may take to come in or a reply to be taken, the TLS handshake
+    included; `idle_time` is how long a connection may be silent, which for a WebSocket should be
+    more than a client's longest poll interval.
+    """
+
+    connections: int = 16384
+    connections_per_address: int = 64
+    requests_per_second: float = 10.0
+    request_burst: int = 100
+    exempt_loopback: bool = True
+    header_size: int = 8192
+    request_time: float = 10.0
+    idle_time: float = 1200.0
