@@ -1,10 +1,10 @@
 """A TCP stream for trio that knows when each of its segments left and came.
 
-It sits at the bottom: TLS, WebSocket and HTTP run over it and never notice. A stamp is read just
-before the system call that sends, and just after the one that receives, with no other task in
-between. Streams count the bytes of either direction, so that whoever measures can tell the
-segment that carried its request or completed its reply from a pong or a TLS ticket that went
-along.
+It sits at the bottom: TLS, WebSocket and HTTP run over it and never notice. Each segment has a
+stamp of user space, read just before the system call that sends or just after the one that
+receives, with no other task in between; and, where the kernel gives one, the kernel's. The stream
+counts the bytes of either direction, so that whoever measures can tell the segment that carried
+its request or completed its reply from a pong or a TLS ticket that went along.
 
 One task may send while another receives; two of the same kind may not.
 """
@@ -17,18 +17,30 @@ from typing import Self
 
 import trio
 
+from webntpd import kernelstamps
 from webntpd.clock import Clock
 from webntpd.ntp.types import Stamp, StampSource
 
 RECEIVE_SIZE = 16384  # bytes of one read where the caller names no number; a TLS record's maximum
 
+MAX_DEPARTURES = 16  # stamps of what was sent that are kept until someone asks for them
+
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """What one system call sent or received: the direction's byte count at its end, and when."""
+    """What one system call sent or received: the direction's byte count at its end, and when.
+
+    The kernel's stamp of what was sent comes later: TimestampedStream.departure has it.
+    """
 
     end: int
-    stamp: Stamp
+    user: Stamp
+    kernel: Stamp | None = None
+
+    @property
+    def stamp(self) -> Stamp:
+        """The best stamp of it that there is."""
+        return self.kernel or self.user
 
 
 def detach(stream: trio.SocketStream) -> socket.socket:
@@ -43,10 +55,13 @@ class TimestampedStream(trio.abc.HalfCloseableStream):
     """A trio stream over a connected, non-blocking TCP socket, which it owns from now on.
 
     `last_sent` and `last_received` are of the latest system call of either direction. They hold
-    from the return of send_all or receive_some until its caller awaits anything.
+    from the return of send_all or receive_some until its caller awaits anything. `kernel` asks
+    for the kernel's stamps, and then says whether it was not refused.
     """
 
-    def __init__(self, sock: socket.socket, clock: Clock) -> None:
+    def __init__(self, sock: socket.socket, clock: Clock, *, kernel: bool = True) -> None:
+        self.kernel = kernel and kernelstamps.enable(sock, transmit=True)
+        self._departures: dict[int, int] = {}
         self._socket = sock
         self._clock = clock
         self._sending = False
@@ -84,9 +99,9 @@ class TimestampedStream(trio.abc.HalfCloseableStream):
                     await self._wait(trio.lowlevel.wait_writable)
 
     def _send(self, data: memoryview) -> int:
-        stamp = self._read_clock()
+        user = self._read_clock()
         count = self._socket.send(data)
-        self.last_sent = Segment(self.last_sent.end + count, stamp)
+        self.last_sent = Segment(self.last_sent.end + count, user)
         return count
 
     async def wait_send_all_might_not_block(self) -> None:
@@ -116,13 +131,44 @@ class TimestampedStream(trio.abc.HalfCloseableStream):
                 raise self._lost(error) from error
 
     def _receive(self, max_bytes: int) -> bytes:
-        data = self._socket.recv(max_bytes)
-        stamp = self._read_clock()
+        data, kernel_ns = kernelstamps.receive(self._socket, max_bytes)
+        user = self._read_clock()
+        kernel = self._kernel_stamp(kernel_ns, user)
+        if kernel is not None and kernel.wall_ns > user.wall_ns:
+            kernel = None  # on the wrong side of the system call: of no clock that we know
         if data:  # the end of the stream is no segment of a reply
-            self.last_received = Segment(self.last_received.end + len(data), stamp)
+            self.last_received = Segment(self.last_received.end + len(data), user, kernel)
         return data
 
+    def departure(self, segment: Segment) -> Stamp:
+        """The best stamp of a segment that was sent: the kernel's if it has come by now."""
+        self._collect()
+        kernel_ns = self._departures.pop(segment.end % kernelstamps.KEY_MODULUS, None)
+        kernel = self._kernel_stamp(kernel_ns, segment.user)
+        if kernel is not None and kernel.wall_ns >= segment.user.wall_ns:
+            return kernel
+        return segment.user
+
+    def _kernel_stamp(self, kernel_ns: int | None, user: Stamp) -> Stamp | None:
+        """A kernel stamp on both clocks: the kernel only has the wall's, `user` has both."""
+        if kernel_ns is None:
+            return None
+        wall_ns = self._clock.from_kernel_ns(kernel_ns)
+        monotonic_ns = user.monotonic_ns + wall_ns - user.wall_ns
+        return Stamp(wall_ns, monotonic_ns, StampSource.KERNEL)
+
+    def _collect(self) -> None:
+        """Take what stamps of departures have come, and forget those that no one asked for."""
+        if self.kernel:
+            for end, kernel_ns in kernelstamps.drain(self._socket):
+                # The first one counts: a segment that is sent again gets another.
+                self._departures.setdefault(end, kernel_ns)
+            while len(self._departures) > MAX_DEPARTURES:
+                del self._departures[next(iter(self._departures))]
+
     async def _wait(self, ready: Callable[[socket.socket], Awaitable[None]]) -> None:
+        # As long as a stamp is in the error queue, the socket counts as ready: we would spin.
+        self._collect()
         await ready(self._socket)
 
     def is_readable(self) -> bool:

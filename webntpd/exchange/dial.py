@@ -3,6 +3,8 @@
 Each step has the peer's timeout to itself and names itself when it fails.
 """
 
+import functools
+import logging
 import os
 import socket
 import ssl
@@ -18,6 +20,8 @@ from webntpd.exchange.tls import make_context, start_tls
 from webntpd.exchange.tunnel import Proxy, effective_port, open_tunnel, proxy_for
 from webntpd.ntp.types import Rejection
 from webntpd.timestamping import TimestampedStream, detach
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +69,11 @@ class Dialer:
                 raise failed(Rejection.RESOLVE, f"{host}: {reason}") from error
             except OSError as error:
                 raise failed(Rejection.CONNECT, f"{host}:{port}: {_reasons(error)}") from error
-        return TimestampedStream(detach(stream), self._clock)
+        wanted = self._parameters.kernel_timestamps
+        stamped = TimestampedStream(detach(stream), self._clock, kernel=wanted)
+        if wanted and not stamped.kernel:
+            tell_of_refusal()
+        return stamped
 
     async def _through(
         self, proxy: Proxy | None, stream: trio.abc.Stream, port: int
@@ -84,6 +92,12 @@ class Dialer:
         if self._context is None:
             self._context = make_context(self._parameters.ca_file)
         return self._context
+
+
+@functools.cache
+def tell_of_refusal() -> None:
+    """Say that this kernel gives no timestamps: once, as no connection will fare better."""
+    logger.warning("the kernel refuses timestamps: those of user space are used")
 
 
 def _reasons(error: OSError) -> str:

@@ -129,7 +129,7 @@ class _Connection:
                 body = b"".join([chunk async for chunk in response.aiter_raw()])
         except (httpcore.ProtocolError, httpcore.NetworkError) as error:
             raise self._failure(error) from error
-        t1, t4 = self._stream.departure.stamp, self._stream.arrival.stamp
+        t1, t4 = self._stamped.departure(self._stream.sent), self._stream.arrived.stamp
         return Answer(response.headers, body, t1, t4, first)
 
     def _failure(self, error: Exception) -> ExchangeError:
@@ -182,7 +182,7 @@ class _NetworkStream(httpcore.AsyncNetworkStream):
 
     def __init__(self, link: Link) -> None:
         self._link = link
-        self.departure, self.arrival = link.stamped.last_sent, link.stamped.last_received
+        self.sent, self.arrived = link.stamped.last_sent, link.stamped.last_received
         self.received = 0
         self.ended = False
 
@@ -191,7 +191,7 @@ class _NetworkStream(httpcore.AsyncNetworkStream):
             data = await self._link.stream.receive_some(max_bytes)
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
             raise broken(error) from error
-        self.arrival = self._link.stamped.last_received
+        self.arrived = self._link.stamped.last_received
         self.received += len(data)
         self.ended = not data
         if self.received > MAX_ANSWER:
@@ -206,7 +206,7 @@ class _NetworkStream(httpcore.AsyncNetworkStream):
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
             # httpcore goes on to read, for the server may have said why before it hung up.
             raise httpcore.WriteError(str(error)) from error
-        self.departure = self._link.stamped.last_sent
+        self.sent = self._link.stamped.last_sent
 
     async def aclose(self) -> None:
         self._link.stamped.close()

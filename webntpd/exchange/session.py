@@ -1,0 +1,256 @@
+"""One open WebSocket to a server, and what each message on it was stamped.
+
+trio-websocket reads in a task of its own, in the nursery that it is given, and so it also answers
+the server's pings while no one measures. `_Channel` is what it reads from and writes to: it judges
+the answer to the upgrade, where trio-websocket would wait for the whole body of a refusal or, when
+the server hangs up, for ever.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import h11
+import httpx
+import trio
+import trio_websocket
+from wsproto.utilities import RemoteProtocolError
+
+from webntpd import __version__, wire
+from webntpd.clock import Clock
+from webntpd.exchange import ExchangeError
+from webntpd.exchange.dial import Link
+from webntpd.exchange.failure import broken, failed, refused
+from webntpd.exchange.tunnel import basic_authorization
+from webntpd.ntp.types import Rejection, Stamp
+
+GOODBYE = 1.0
+"""How long closing may take, s: the server's answer to it is a courtesy."""
+
+# RFC 6455 §7.4.1: the connection was lost; a message or frame was at fault; a message too big.
+_LOST_CODE = 1006
+_PROTOCOL_CODES = {1002, 1003, 1007}
+_TOO_LARGE_CODE = 1009
+
+# Bytes that TLS adds to what it carries in one record: its header and an AEAD's tag, 21 with
+# ChaCha20 in TLS 1.2 and 29 with AES-GCM there, 22 in TLS 1.3. Another record with the shortest
+# WebSocket frame in it brings at least 21 + 2 more.
+_MAX_ONE_RECORD = 21 + 21 + 2 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class RoundTrip:
+    """The answer to a message, and when the one left and the other came.
+
+    `first` marks the first on its connection.
+    """
+
+    answer: bytes
+    t1: Stamp
+    t4: Stamp
+    first: bool
+
+
+class Session:
+    """An open WebSocket. `subprotocol` is what the server chose."""
+
+    def __init__(self, channel: "_Channel", socket: trio_websocket.WebSocketConnection) -> None:
+        self.subprotocol = socket.subprotocol
+        self._channel = channel
+        self._socket = socket
+        self._fresh = True
+
+    @property
+    def is_closed(self) -> bool:
+        return self._channel.closed or self._socket.closed is not None
+
+    @property
+    def cut_short(self) -> bool:
+        """True if the server hung up within an answer, and not between two."""
+        reason = self._socket.closed
+        return self._channel.received > 0 and (reason is None or reason.code == _LOST_CODE)
+
+    async def ask(self, message: str) -> RoundTrip:
+        """Send a message and wait for the next one. Raises ExchangeError."""
+        first, self._fresh = self._fresh, False
+        stamped = self._channel.stamped
+        self._channel.received = 0
+        before = stamped.last_received.end
+        try:
+            await self._socket.send_message(message)
+            sent = stamped.last_sent
+            answer = await self._socket.get_message()
+            arrived = stamped.last_received
+        except trio_websocket.ConnectionClosed as closed:
+            raise self._closed(closed.reason) from closed
+        if isinstance(answer, str):
+            answer = answer.encode()
+        # The kernel stamps what comes last. Where more than the answer came, a ping or a TLS
+        # ticket behind it, perhaps in one piece with it, that may be the stamp of another.
+        alone = is_one_frame(arrived.end - before, len(answer), tls=self._channel.tls)
+        t4 = arrived.stamp if alone else arrived.user
+        return RoundTrip(answer, stamped.departure(sent), t4, first)
+
+    def _closed(self, reason: trio_websocket.CloseReason | None) -> ExchangeError:
+        if self._channel.error is not None:
+            return self._channel.error
+        if reason is None or reason.code == _LOST_CODE:
+            return failed(Rejection.CLOSED, "the server hung up")
+        detail = f"closed with {reason.code} {reason.name}: {reason.reason or 'no reason'}"
+        if reason.code in _PROTOCOL_CODES:
+            return failed(Rejection.PROTOCOL, detail)
+        if reason.code == _TOO_LARGE_CODE:
+            return failed(Rejection.TOO_LARGE, detail)
+        return failed(Rejection.CLOSED, detail)
+
+    def drop(self) -> None:
+        """Close at once, from a cancelled task too."""
+        self._channel.close()
+
+    async def aclose(self) -> None:
+        """Say goodbye and close."""
+        try:
+            with trio.move_on_after(GOODBYE), self._channel.farewell:
+                await self._socket.aclose()
+        finally:
+            self.drop()
+
+
+def is_one_frame(received: int, payload: int, *, tls: bool) -> bool:
+    """Whether `received` bytes are one unfragmented frame of `payload` bytes, and nothing else."""
+    header = 2 if payload < 126 else 4  # RFC 6455 §5.2, and a server does not mask
+    overhead = received - header - payload
+    return 0 < overhead <= _MAX_ONE_RECORD if tls else overhead == 0
+
+
+async def open_session(
+    nursery: trio.Nursery, link: Link, url: httpx.URL, subprotocols: Sequence[str], clock: Clock
+) -> Session:
+    """Shake hands over `link`. Raises ExchangeError, and has closed the link then.
+
+    The session's reader is a task in `nursery` until the session ends. It never raises: whoever
+    uses the session next finds it closed.
+    """
+    channel = _Channel(link, clock)
+    socket: trio_websocket.WebSocketConnection = await nursery.start(
+        _keep, channel, url, subprotocols
+    )
+    return Session(channel, socket)
+
+
+async def _keep(
+    channel: "_Channel",
+    url: httpx.URL,
+    subprotocols: Sequence[str],
+    *,
+    task_status: trio.TaskStatus[trio_websocket.WebSocketConnection],
+) -> None:
+    """Shake hands, then house trio-websocket's reader until the connection ends."""
+    try:
+        async with trio.open_nursery() as nursery:
+            socket = await trio_websocket.wrap_client_stream(
+                nursery,
+                channel,  # type: ignore[arg-type]  # annotated too narrowly: any Stream does
+                url.netloc.decode(),
+                url.raw_path.decode(),
+                subprotocols=subprotocols,
+                extra_headers=_headers(url),
+                max_message_size=wire.MAX_REPLY,
+            )
+            channel.opened = True
+            task_status.started(socket)
+    except ExceptionGroup as group:
+        if not channel.opened:
+            raise _handshake_failure(group) from group
+    finally:
+        channel.close()
+
+
+class _Channel(trio.abc.Stream):
+    """A link as trio-websocket sees it. `received` counts bytes since someone last set it to 0."""
+
+    def __init__(self, link: Link, clock: Clock) -> None:
+        self.stamped = link.stamped
+        self.tls = isinstance(link.stream, trio.SSLStream)
+        self.farewell = trio.CancelScope()  # ended with the connection
+        self._stream = link.stream
+        self._clock = clock
+        self._upgrade = _upgrade_judge()
+        self.opened = False
+        self.closed = False
+        self.received = 0
+        self.error: ExchangeError | None = None
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        # Only the reader comes here, and only when it has handed over what it read before. Whom
+        # that woke runs first, and so reads the stamp of its own message, not a later one's.
+        await trio.lowlevel.checkpoint()
+        try:
+            data = bytes(await self._stream.receive_some(max_bytes))
+        except trio.BrokenResourceError as error:
+            self.error = broken(error)
+            if not self.opened:
+                raise self.error from error
+            raise
+        self.received += len(data)
+        if not self.opened:
+            self._judge(data)
+        return data
+
+    def _judge(self, data: bytes) -> None:
+        """Raise ExchangeError as soon as `data` shows that there will be no WebSocket."""
+        if not data:
+            raise failed(Rejection.CLOSED, "the server hung up in the WebSocket handshake")
+        self._upgrade.receive_data(data)
+        try:
+            event = self._upgrade.next_event()
+        except h11.RemoteProtocolError as error:
+            raise failed(Rejection.PROTOCOL, str(error)) from error
+        if isinstance(event, h11.Response):
+            if 200 <= event.status_code < 300:
+                detail = f"the answer to the upgrade is {event.status_code}, not 101"
+                raise failed(Rejection.HANDSHAKE, detail)
+            headers = httpx.Headers(list(event.headers))
+            raise refused(event.status_code, headers, self._clock.realtime_ns())
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        await self._stream.send_all(data)
+
+    async def wait_send_all_might_not_block(self) -> None:
+        await self._stream.wait_send_all_might_not_block()
+
+    def close(self) -> None:
+        self.closed = True
+        self.farewell.cancel()
+        self.stamped.close()
+
+    async def aclose(self) -> None:
+        self.close()
+        await trio.lowlevel.checkpoint()
+
+
+def _upgrade_judge() -> h11.Connection:
+    """A parser of the answer to an upgrade: h11 wants to know that one was asked for."""
+    connection = h11.Connection(h11.CLIENT)
+    headers = [("Host", ""), ("Connection", "Upgrade"), ("Upgrade", "websocket")]
+    connection.send(h11.Request(method="GET", target="/", headers=headers))
+    connection.send(h11.EndOfMessage())
+    return connection
+
+
+def _headers(url: httpx.URL) -> list[tuple[bytes, bytes]]:
+    headers = [(b"User-Agent", f"webntpd/{__version__}".encode())]
+    authorization = basic_authorization(url)
+    if authorization is not None:
+        headers.append((b"Authorization", authorization.encode()))
+    return headers
+
+
+def _handshake_failure(group: ExceptionGroup[Exception]) -> ExchangeError:
+    """What broke the handshake: the channel's verdict, or else what wsproto did not like."""
+    error: BaseException = group.exceptions[0]
+    if isinstance(error, ExchangeError):
+        return error
+    # trio-websocket trips over its own attempt to tell the server what was wrong, and so hides it.
+    while error.__context__ is not None and not isinstance(error, RemoteProtocolError):
+        error = error.__context__
+    return failed(Rejection.HANDSHAKE, str(error))
