@@ -13,7 +13,7 @@ import socket
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Self
+from typing import NamedTuple, Self
 
 import trio
 
@@ -24,6 +24,9 @@ from webntpd.ntp.types import Stamp, StampSource
 RECEIVE_SIZE = 16384  # bytes of one read where the caller names no number; a TLS record's maximum
 
 MAX_DEPARTURES = 16  # stamps of what was sent that are kept until someone asks for them
+
+CLOSE_PAIR_NS = 10_000  # readings of two clocks this close count as one instant; 200 are usual
+PAIR_ATTEMPTS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,33 @@ class Segment:
     def stamp(self) -> Stamp:
         """The best stamp of it that there is."""
         return self.kernel or self.user
+
+
+def read_stamp(clock: Clock) -> Stamp:
+    """Both clocks at one instant, that of the first reading of the wall's.
+
+    Two clocks are two readings, and a task switch in between would pair instants which do not
+    belong together: that would look like a step. So the pair is read again, until it is close.
+    """
+    first = pair = _read_pair(clock)
+    for _ in range(PAIR_ATTEMPTS):
+        if pair.apart_ns <= CLOSE_PAIR_NS:
+            break
+        pair = _read_pair(clock)
+    since_first_ns = pair.wall_ns - first.wall_ns
+    return Stamp(first.wall_ns, pair.monotonic_ns - since_first_ns, StampSource.USER)
+
+
+class _Pair(NamedTuple):
+    monotonic_ns: int
+    wall_ns: int
+    apart_ns: int
+
+
+def _read_pair(clock: Clock) -> _Pair:
+    before_ns = clock.monotonic_ns()
+    wall_ns = clock.realtime_ns()
+    return _Pair(before_ns, wall_ns, clock.monotonic_ns() - before_ns)
 
 
 def detach(stream: trio.SocketStream) -> socket.socket:
@@ -66,14 +96,7 @@ class TimestampedStream(trio.abc.HalfCloseableStream):
         self._clock = clock
         self._sending = False
         self._eof_sent = False
-        self.last_sent = self.last_received = Segment(0, self._read_clock())
-
-    def _read_clock(self) -> Stamp:
-        return Stamp(
-            wall_ns=self._clock.realtime_ns(),
-            monotonic_ns=self._clock.monotonic_ns(),
-            source=StampSource.USER,
-        )
+        self.last_sent = self.last_received = Segment(0, read_stamp(self._clock))
 
     @contextmanager
     def _sole_sender(self) -> Iterator[None]:
@@ -99,7 +122,7 @@ class TimestampedStream(trio.abc.HalfCloseableStream):
                     await self._wait(trio.lowlevel.wait_writable)
 
     def _send(self, data: memoryview) -> int:
-        user = self._read_clock()
+        user = read_stamp(self._clock)
         count = self._socket.send(data)
         self.last_sent = Segment(self.last_sent.end + count, user)
         return count
@@ -132,7 +155,7 @@ class TimestampedStream(trio.abc.HalfCloseableStream):
 
     def _receive(self, max_bytes: int) -> bytes:
         data, kernel_ns = kernelstamps.receive(self._socket, max_bytes)
-        user = self._read_clock()
+        user = read_stamp(self._clock)
         kernel = self._kernel_stamp(kernel_ns, user)
         if kernel is not None and kernel.wall_ns > user.wall_ns:
             kernel = None  # on the wrong side of the system call: of no clock that we know

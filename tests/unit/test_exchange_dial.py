@@ -13,7 +13,9 @@ from trio.testing import MockClock
 from tests.fakes.proxy import refusing, tunnelling
 from tests.fakes.server import FakeServer, Script, Visitor, always_right, always_right_socket, serve
 from tests.unit.conftest import ExchangeTo
+from webntpd import kernelstamps
 from webntpd.exchange import Exchange, ExchangeError
+from webntpd.exchange.dial import tell_of_refusal
 from webntpd.ntp.types import Failure, Rejection
 
 PLAIN = [("http", always_right), ("ws", always_right_socket)]
@@ -446,3 +448,34 @@ async def test_a_proxy_url_that_makes_no_sense_is_named(
 ) -> None:
     failure = await failure_of(exchange_to("http://time.example/", proxy=proxy))
     assert failure.rejection is Rejection.PROXY
+
+
+# Kernel timestamps
+
+
+async def test_a_kernel_that_refuses_timestamps_is_told_of_once_and_no_obstacle(
+    nursery: trio.Nursery,
+    exchange_to: ExchangeTo,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(kernelstamps, "SO_TIMESTAMPING_NEW", 9999)
+    tell_of_refusal.cache_clear()
+    for scheme, script in PLAIN:
+        server = await serve(nursery, script)
+        await assert_measures(exchange_to(server.url(scheme)))
+    assert caplog.messages == ["the kernel refuses timestamps: those of user space are used"]
+    tell_of_refusal.cache_clear()
+
+
+async def test_stamps_that_are_not_wanted_are_not_missed(
+    nursery: trio.Nursery,
+    exchange_to: ExchangeTo,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(kernelstamps, "SO_TIMESTAMPING_NEW", 9999)
+    tell_of_refusal.cache_clear()
+    server = await serve(nursery, always_right)
+    await assert_measures(exchange_to(server.url("http"), kernel_timestamps=False))
+    assert not caplog.messages

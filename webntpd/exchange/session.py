@@ -79,6 +79,8 @@ class Session:
             await self._socket.send_message(message)
             sent = stamped.last_sent
             answer = await self._socket.get_message()
+            # The reader is on its way to the next segment by now. But the stream lets other tasks
+            # run before it reads, and so us first, whom the reader woke with this one.
             arrived = stamped.last_received
         except trio_websocket.ConnectionClosed as closed:
             raise self._closed(closed.reason) from closed
@@ -181,9 +183,6 @@ class _Channel(trio.abc.Stream):
         self.error: ExchangeError | None = None
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        # Only the reader comes here, and only when it has handed over what it read before. Whom
-        # that woke runs first, and so reads the stamp of its own message, not a later one's.
-        await trio.lowlevel.checkpoint()
         try:
             data = bytes(await self._stream.receive_some(max_bytes))
         except trio.BrokenResourceError as error:

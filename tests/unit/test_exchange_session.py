@@ -1,0 +1,144 @@
+"""Which stamps a WebSocket session takes for a message's, among other traffic."""
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+import trio
+import wsproto
+from hypothesis import given
+from hypothesis import strategies as st
+from wsproto.events import AcceptConnection, Message, Ping, Request, TextMessage
+
+from tests.fakes.server import FakeSocket, Script, Visitor, reply_json, serve
+from tests.unit.conftest import ExchangeTo
+from webntpd.clock import SystemClock
+from webntpd.exchange.dial import Link
+from webntpd.exchange.session import Session, is_one_frame, open_session
+from webntpd.ntp.types import Stamp, StampSource
+from webntpd.timestamping import Segment
+
+USER, KERNEL = StampSource.USER, StampSource.KERNEL
+
+
+class Instant(trio.abc.Stream):
+    """A link whose every segment is there at once; the n-th of either direction is stamped n.
+
+    It is both the stream and the one with the stamps, and as that lets other tasks run before it
+    reads. The server in it answers each message with `answers`, each a segment of its own.
+    """
+
+    def __init__(self, *answers: wsproto.events.Event) -> None:
+        self.last_sent = self.last_received = self._segment(0, 0)
+        self._answers = answers
+        self._server = wsproto.WSConnection(wsproto.ConnectionType.SERVER)
+        self._segments: list[bytes] = []
+        self._number = 0
+        self._readers = trio.lowlevel.ParkingLot()
+
+    @staticmethod
+    def _segment(end: int, number: int) -> Segment:
+        return Segment(end, Stamp(number, number, USER), Stamp(number, number, KERNEL))
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        await trio.lowlevel.checkpoint()
+        self.last_sent = self._segment(self.last_sent.end + len(data), self.last_sent.end)
+        self._server.receive_data(bytes(data))
+        for event in self._server.events():
+            if isinstance(event, Request):
+                self._segments.append(self._server.send(AcceptConnection()))
+            elif isinstance(event, Message):
+                self._segments += [self._server.send(answer) for answer in self._answers]
+        if self._segments:
+            self._readers.unpark_all()
+
+    async def wait_send_all_might_not_block(self) -> None:
+        await trio.lowlevel.checkpoint()
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:  # noqa: ARG002
+        await trio.lowlevel.checkpoint()
+        if not self._segments:
+            await self._readers.park()
+        data = self._segments.pop(0)
+        self._number += 1
+        self.last_received = self._segment(self.last_received.end + len(data), self._number)
+        return data
+
+    def departure(self, segment: Segment) -> Stamp:
+        return segment.stamp
+
+    def close(self) -> None:
+        self._segments.clear()
+
+    async def aclose(self) -> None:
+        self.close()
+        await trio.lowlevel.checkpoint()
+
+
+async def session_over(nursery: trio.Nursery, stream: Instant) -> Session:
+    link = Link(stream, stream)  # type: ignore[arg-type]
+    return await open_session(nursery, link, httpx.URL("ws://server/"), [], SystemClock())
+
+
+@pytest.mark.parametrize("attempt", range(20))  # trio runs what is ready in random order
+async def test_the_stamp_is_the_answers_whatever_follows_at_once(
+    nursery: trio.Nursery,
+    attempt: int,
+) -> None:
+    session = await session_over(nursery, Instant(TextMessage("the answer"), Ping(), Ping()))
+    trip = await session.ask("the question")
+    assert trip.answer == b"the answer"
+    assert (trip.t4.wall_ns, trip.t4.source) == (2, KERNEL)  # 1 is that of the handshake
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_kernel_stamp_is_not_trusted_when_more_came_before_the_answer(
+    nursery: trio.Nursery,
+) -> None:
+    session = await session_over(nursery, Instant(Ping(), TextMessage("the answer")))
+    trip = await session.ask("the question")
+    assert (trip.t4.wall_ns, trip.t4.source) == (3, USER)
+    nursery.cancel_scope.cancel()
+
+
+def in_one_piece(*, ping: bool) -> Script:
+    async def script(visitor: Visitor) -> None:
+        websocket = FakeSocket(visitor)
+        await websocket.accept()
+        while True:
+            reply = TextMessage(reply_json(await websocket.token()).decode())
+            await visitor.send(
+                websocket.frame(reply) + (websocket.frame(Ping(b"behind")) if ping else b"")
+            )
+
+    return script
+
+
+async def test_the_kernels_stamp_is_taken_when_the_answer_came_alone_and_only_then(
+    nursery: trio.Nursery, exchange_to: ExchangeTo
+) -> None:
+    alone = exchange_to((await serve(nursery, in_one_piece(ping=False))).url("ws"))
+    behind = exchange_to((await serve(nursery, in_one_piece(ping=True))).url("ws"))
+    with trio.fail_after(10):
+        while True:  # the kernel takes its time with its first stamps
+            [reading] = await alone.measure(last=True)
+            if reading.provenance.t1 is reading.provenance.t4 is KERNEL:
+                break
+            await trio.sleep(0.001)
+    [reading] = await behind.measure(last=True)
+    assert (reading.provenance.t1, reading.provenance.t4) == (KERNEL, USER)
+
+
+def frames(payload: int) -> Iterator[int]:
+    """The sizes of an unmasked frame of `payload` bytes, by wsproto."""
+    server = wsproto.connection.Connection(wsproto.ConnectionType.SERVER)
+    yield len(server.send(TextMessage("x" * payload)))
+
+
+@given(st.integers(0, 4096), st.integers(-4096, 4096), st.booleans())
+def test_one_frame_is_told_from_more_and_from_less(payload: int, more: int, tls: bool) -> None:
+    [frame] = frames(payload)
+    assert is_one_frame(frame, payload, tls=False)
+    assert is_one_frame(frame + more, payload, tls=False) == (more == 0)
+    # 21 bytes is the least that a record of TLS adds, and 2 the shortest frame.
+    assert is_one_frame(frame + more, payload, tls=True) == (0 < more < 2 * 21 + 2)
