@@ -4,8 +4,9 @@ VENV   ?= .venv
 PINS   ?= requirements/dev.txt
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+BENCH  := $(VENV)/.bench
 
-.PHONY: help run test check lint types coverage test-oldest simulate lock clean
+.PHONY: help run test check lint types coverage test-oldest simulate bench-accuracy lock clean
 
 help:            ## list the targets
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/: .*## /\t/' | expand -t 16
@@ -14,6 +15,10 @@ $(READY): $(PINS) pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r $(PINS)
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(BENCH): requirements/bench.txt | $(READY)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 
 run: $(READY)    ## the demo: a server on loopback, polled over HTTP and WebSocket, feeding SHM unit 2
@@ -40,13 +45,19 @@ check: lint types test coverage  ## everything that a commit must pass
 simulate: $(READY) ## simulated days beside the reference client's rule (ARGS="--seed 1 --hours 8")
 	$(BIN)/python -m benchmarks.simulation $(ARGS)
 
+bench-accuracy: $(BENCH)  ## offsets that ought to be zero, beside chronyd's (ARGS="--quick --json FILE")
+	@mkdir -p build
+	$(BIN)/python -m benchmarks.accuracy --picture build/accuracy.svg $(ARGS)
+
 clean:           ## remove the environment and caches
 	rm -rf $(VENV) .venv-oldest .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
 
-COMPILE = $(BIN)/pip-compile --quiet --strip-extras --extra dev --generate-hashes --allow-unsafe \
+COMPILE = $(BIN)/pip-compile --quiet --strip-extras --generate-hashes --allow-unsafe \
     --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-header
 
 lock: $(READY)   ## renew the pinned requirements (with hashes, and without an index host)
 	$(BIN)/pip install --quiet pip-tools
-	$(COMPILE) --output-file requirements/dev.txt pyproject.toml
-	$(COMPILE) --constraint requirements/oldest.in --output-file requirements/oldest.txt pyproject.toml
+	$(COMPILE) --extra dev --output-file requirements/dev.txt pyproject.toml
+	$(COMPILE) --extra bench --constraint requirements/dev.txt --output-file requirements/bench.txt \
+	    pyproject.toml
+	$(COMPILE) --extra dev --constraint requirements/oldest.in --output-file requirements/oldest.txt pyproject.toml

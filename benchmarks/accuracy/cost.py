@@ -1,0 +1,78 @@
+"""What the better stamps cost: how often either end wakes up for an exchange.
+
+A wake-up is a voluntary context switch: the process waited, and something came. Two ways of
+asking take turns, so that what else happens on the machine is shared out evenly.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import trio
+
+from benchmarks.accuracy.client import asked, reachable
+from benchmarks.accuracy.modes import Asking, Transport
+from webntpd.clock import SystemClock
+from webntpd.exchange import Exchange
+from webntpd.exchange.factory import make_exchange
+
+COMPARED = (Asking.KERNEL, Asking.INTERLEAVED)
+ROUNDS = 10
+EXCHANGES = 50  # of a round
+PAUSE = 0.002  # s, after each exchange: what it left behind is dealt with before the next
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Of one exchange. The client's pause after it is not counted as a wake-up."""
+
+    client: float
+    server: float
+
+
+async def costs(url: str, server: int) -> Mapping[Asking, Cost]:
+    """The cost of each of COMPARED with the server of that pid."""
+    clock = SystemClock()
+    at_client, at_server = dict.fromkeys(COMPARED, 0), dict.fromkeys(COMPARED, 0)
+    async with trio.open_nursery() as nursery:
+        exchanges = {
+            asking: make_exchange(asked(url, Transport.WS, asking), clock, nursery)
+            for asking in COMPARED
+        }
+        for exchange in exchanges.values():
+            await reachable(exchange)
+        for _ in range(ROUNDS):
+            for asking, exchange in exchanges.items():
+                of_client, of_server = await _round(exchange, server)
+                at_client[asking] += of_client
+                at_server[asking] += of_server
+        for exchange in exchanges.values():
+            await exchange.aclose()
+    total = ROUNDS * EXCHANGES
+    return {
+        asking: Cost(at_client[asking] / total - 1, at_server[asking] / total)
+        for asking in COMPARED
+    }
+
+
+async def _round(exchange: Exchange, server: int) -> tuple[int, int]:
+    """The wake-ups of client and server in one round."""
+    before = wake_ups("self"), wake_ups(str(server))
+    for _ in range(EXCHANGES):
+        await exchange.measure(last=False)
+        await trio.sleep(PAUSE)
+    return wake_ups("self") - before[0], wake_ups(str(server)) - before[1]
+
+
+def wake_ups(pid: str) -> int:
+    """The voluntary context switches of a process's main thread so far."""
+    return voluntary_switches(Path("/proc", pid, "status").read_text())
+
+
+def voluntary_switches(status: str) -> int:
+    """From the text of /proc/PID/status."""
+    for line in status.splitlines():
+        name, _, value = line.partition(":")
+        if name == "voluntary_ctxt_switches":
+            return int(value)
+    raise ValueError("no voluntary_ctxt_switches in a process's status")
