@@ -13,7 +13,7 @@ import socket
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import trio
 
@@ -106,7 +106,7 @@ class TimestampedStream(trio.abc.HalfCloseableStream):
         try:
             yield
         except OSError as error:
-            raise self._lost(error) from error
+            raise trio.BrokenResourceError(error.strerror) from error
         finally:
             self._sending = False
 
@@ -151,7 +151,7 @@ class TimestampedStream(trio.abc.HalfCloseableStream):
             except BlockingIOError:
                 await self._wait(trio.lowlevel.wait_readable)
             except OSError as error:
-                raise self._lost(error) from error
+                raise trio.BrokenResourceError(error.strerror) from error
 
     def _receive(self, max_bytes: int) -> bytes:
         data, kernel_ns = kernelstamps.receive(self._socket, max_bytes)
@@ -208,11 +208,6 @@ class TimestampedStream(trio.abc.HalfCloseableStream):
         if self._socket.fileno() < 0 or (sending and self._eof_sent):
             raise trio.ClosedResourceError("this stream was closed")
 
-    def _lost(self, error: OSError) -> Exception:
-        if self._socket.fileno() < 0:
-            return trio.ClosedResourceError("this stream was closed")
-        return trio.BrokenResourceError(error.strerror or str(error))
-
     def close(self) -> None:
         """Close at once, from a cancelled task too. Tasks that wait on the stream wake up."""
         if self._socket.fileno() >= 0:
@@ -222,9 +217,3 @@ class TimestampedStream(trio.abc.HalfCloseableStream):
     async def aclose(self) -> None:
         self.close()
         await trio.lowlevel.checkpoint()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()

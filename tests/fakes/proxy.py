@@ -5,14 +5,14 @@ import trio
 from tests.fakes.server import Script, Visitor, http_response
 
 
-def tunnelling(*, to: tuple[str, int] | None = None) -> Script:
-    """Makes the tunnels it is asked for; `to` leads them all to one place."""
+def tunnelling(*, to: tuple[str, int] | None = None, before: bytes = b"") -> Script:
+    """Makes the tunnels it is asked for, and says `before` first; all lead `to` one place."""
 
     async def script(visitor: Visitor) -> None:
         target = (await visitor.request()).split(" ")[1]
         host, _, port = target.rpartition(":")
         upstream = await trio.open_tcp_stream(*(to or (host.strip("[]"), int(port))))
-        await visitor.send(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        await visitor.send(before + b"HTTP/1.1 200 Connection established\r\n\r\n")
         async with upstream, trio.open_nursery() as nursery:
             nursery.start_soon(pump, visitor.stream, upstream, nursery.cancel_scope)
             nursery.start_soon(pump, upstream, visitor.stream, nursery.cancel_scope)

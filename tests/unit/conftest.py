@@ -1,9 +1,12 @@
 """What the tests of several modules share."""
 
+import ssl
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 
 import pytest
 import trio
+import trustme
 from trio.testing import MockClock
 
 from webntpd.clock import SystemClock
@@ -41,3 +44,26 @@ async def exchange_to(nursery: trio.Nursery) -> AsyncIterator[ExchangeTo]:
     yield make
     for exchange in exchanges:
         await exchange.aclose()
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture(scope="module")
+def ca_file(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("ca") / "ca.pem"
+    authority.cert_pem.write_to_path(str(path))
+    return path
+
+
+def server_context(certificate: trustme.LeafCert) -> ssl.SSLContext:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    certificate.configure_cert(context)
+    return context
+
+
+@pytest.fixture
+def context(authority: trustme.CA) -> ssl.SSLContext:
+    return server_context(authority.issue_cert("127.0.0.1", "::1", "time.example"))

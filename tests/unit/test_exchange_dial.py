@@ -3,6 +3,7 @@
 import datetime
 import socket
 import ssl
+import struct
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from trio.testing import MockClock
 
 from tests.fakes.proxy import refusing, tunnelling
 from tests.fakes.server import FakeServer, Script, Visitor, always_right, always_right_socket, serve
-from tests.unit.conftest import ExchangeTo
+from tests.unit.conftest import ExchangeTo, server_context
 from webntpd import kernelstamps
 from webntpd.exchange import Exchange, ExchangeError
 from webntpd.exchange.dial import tell_of_refusal
@@ -20,29 +21,6 @@ from webntpd.ntp.types import Failure, Rejection
 
 PLAIN = [("http", always_right), ("ws", always_right_socket)]
 SECURE = [("https", always_right), ("wss", always_right_socket)]
-
-
-@pytest.fixture(scope="module")
-def authority() -> trustme.CA:
-    return trustme.CA()
-
-
-@pytest.fixture(scope="module")
-def ca_file(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("ca") / "ca.pem"
-    authority.cert_pem.write_to_path(str(path))
-    return path
-
-
-def server_context(certificate: trustme.LeafCert) -> ssl.SSLContext:
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    certificate.configure_cert(context)
-    return context
-
-
-@pytest.fixture
-def context(authority: trustme.CA) -> ssl.SSLContext:
-    return server_context(authority.issue_cert("127.0.0.1", "::1", "time.example"))
 
 
 async def assert_measures(exchange: Exchange) -> None:
@@ -164,7 +142,10 @@ async def test_tls_is_verified_against_the_file_of_authorities(
     host: str,
 ) -> None:
     server = await serve(nursery, script, context=context, host=host)
-    await assert_measures(exchange_to(server.url(scheme), ca_file=ca_file))
+    exchange = exchange_to(server.url(scheme), ca_file=ca_file)
+    await assert_measures(exchange)
+    await exchange.aclose()
+    await assert_measures(exchange)
 
 
 @pytest.mark.parametrize("scheme", ["https", "wss"])
@@ -216,8 +197,14 @@ async def speaks_plain_http(visitor: Visitor) -> None:
     await visitor.send(b"HTTP/1.1 400 Bad Request\r\n\r\n")
 
 
+async def resets(visitor: Visitor) -> None:
+    await visitor.stream.receive_some()
+    assert isinstance(visitor.stream, trio.SocketStream)
+    visitor.stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
 @pytest.mark.parametrize("scheme", ["https", "wss"])
-@pytest.mark.parametrize("script", [hangs_up, speaks_plain_http])
+@pytest.mark.parametrize("script", [hangs_up, resets, speaks_plain_http])
 async def test_a_server_that_speaks_no_tls_is_named(
     nursery: trio.Nursery, exchange_to: ExchangeTo, ca_file: Path, scheme: str, script: Script
 ) -> None:
@@ -257,6 +244,17 @@ async def test_garbage_within_tls_is_named_as_tls(
     assert failure.rejection is Rejection.TLS
 
 
+@pytest.mark.parametrize("scheme", ["https", "wss"])
+async def test_a_name_that_no_certificate_could_have_is_named(
+    nursery: trio.Nursery, exchange_to: ExchangeTo, scheme: str
+) -> None:
+    server = await serve(nursery, always_right)
+    proxy = await serve(nursery, tunnelling(to=("127.0.0.1", server.port)))
+    failure = await failure_of(exchange_to(f"{scheme}://.example/", proxy=proxy.url("http", "")))
+    assert failure.rejection is Rejection.TLS
+    assert "'.example'" in failure.detail
+
+
 async def test_a_file_of_authorities_that_is_none_is_named(
     nursery: trio.Nursery, exchange_to: ExchangeTo, tmp_path: Path
 ) -> None:
@@ -285,6 +283,15 @@ async def test_a_configured_proxy_is_asked_for_a_tunnel(
     authority = f"{server.host}:{server.port}"
     assert request.startswith(f"CONNECT {authority} HTTP/1.1\r\nHost: {authority}")
     assert "Proxy-Authorization" not in request
+
+
+async def test_a_proxy_may_say_something_before_it_says_yes(
+    nursery: trio.Nursery, exchange_to: ExchangeTo
+) -> None:
+    server = await serve(nursery, always_right)
+    to = ("127.0.0.1", server.port)
+    proxy = await serve(nursery, tunnelling(to=to, before=b"HTTP/1.1 103 Early Hints\r\n\r\n"))
+    await assert_measures(exchange_to(server.url("http"), proxy=proxy.url("http", "")))
 
 
 @pytest.mark.parametrize("scheme", ["http", "ws"])

@@ -1,10 +1,13 @@
 """Which stamps a WebSocket session takes for a message's, among other traffic."""
 
+import ssl
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
 import trio
+import trio.testing
 import wsproto
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,9 +16,10 @@ from wsproto.events import AcceptConnection, Message, Ping, Request, TextMessage
 from tests.fakes.server import FakeSocket, Script, Visitor, reply_json, serve
 from tests.unit.conftest import ExchangeTo
 from webntpd.clock import SystemClock
+from webntpd.exchange import ExchangeError
 from webntpd.exchange.dial import Link
 from webntpd.exchange.session import Session, is_one_frame, open_session
-from webntpd.ntp.types import Stamp, StampSource
+from webntpd.ntp.types import Rejection, Stamp, StampSource
 from webntpd.timestamping import Segment
 
 USER, KERNEL = StampSource.USER, StampSource.KERNEL
@@ -101,6 +105,28 @@ async def test_a_kernel_stamp_is_not_trusted_when_more_came_before_the_answer(
     nursery.cancel_scope.cancel()
 
 
+class Failing(Instant):
+    """Breaks in a way that no stream should, once the handshake is over."""
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        data = await super().receive_some(max_bytes)
+        if self._number > 1:
+            raise ArithmeticError
+        return data
+
+
+async def test_a_reader_that_fails_ends_its_session_and_nothing_else(
+    nursery: trio.Nursery,
+) -> None:
+    session = await session_over(nursery, Failing(TextMessage("the answer")))
+    with pytest.raises(ExchangeError) as caught:
+        await session.ask("the question")
+    assert caught.value.failure.rejection is Rejection.CLOSED
+    await trio.testing.wait_all_tasks_blocked()
+    assert session.is_closed
+    assert not nursery.child_tasks
+
+
 def in_one_piece(*, ping: bool) -> Script:
     async def script(visitor: Visitor) -> None:
         websocket = FakeSocket(visitor)
@@ -127,6 +153,20 @@ async def test_the_kernels_stamp_is_taken_when_the_answer_came_alone_and_only_th
             await trio.sleep(0.001)
     [reading] = await behind.measure(last=True)
     assert (reading.provenance.t1, reading.provenance.t4) == (KERNEL, USER)
+
+
+async def test_the_kernels_stamp_is_taken_under_tls_too(
+    nursery: trio.Nursery, exchange_to: ExchangeTo, context: ssl.SSLContext, ca_file: Path
+) -> None:
+    server = await serve(nursery, in_one_piece(ping=False), context=context)
+    exchange = exchange_to(server.url("wss"), ca_file=ca_file)
+    with trio.fail_after(10):
+        while True:  # the kernel takes its time with its first stamps
+            [reading] = await exchange.measure(last=True)
+            if reading.provenance.t1 is reading.provenance.t4 is KERNEL:
+                break
+            await trio.sleep(0.001)
+    assert server.connections == 1
 
 
 def frames(payload: int) -> Iterator[int]:

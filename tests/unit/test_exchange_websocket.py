@@ -19,7 +19,10 @@ from tests.fakes.server import (
 )
 from tests.unit.conftest import ExchangeTo
 from webntpd import wire
-from webntpd.exchange import Exchange, ExchangeError
+from webntpd.clock import SystemClock
+from webntpd.exchange import Exchange, ExchangeError, ExchangeParameters, Kind
+from webntpd.exchange.factory import make_exchange
+from webntpd.exchange.session import GOODBYE
 from webntpd.ntp.types import Failure, Formula, Reading, Rejection, StampSource
 
 
@@ -154,8 +157,10 @@ async def test_a_connection_closed_while_idle_is_renewed_in_silence(
 
     server = await serve(nursery, one_reply)
     exchange = exchange_to(server.url("ws"))
-    assert [(await measure(exchange)).first for _ in range(3)] == [True] * 3
-    assert server.connections == 3
+    for connections in (1, 2, 3):
+        assert (await measure(exchange)).first
+        assert server.connections == connections
+        await trio.testing.wait_all_tasks_blocked(0.01)  # the closing has been heard of
 
 
 @pytest.mark.parametrize("goodbye", [True, False])
@@ -235,6 +240,28 @@ async def test_aclose_does_not_wait_for_a_server_that_does_not_answer(
     await measure(exchange)
     await exchange.aclose()
     await closed.wait()
+
+
+async def test_when_all_is_cancelled_aclose_waits_for_nothing(
+    nursery: trio.Nursery,
+    patient_clock: MockClock,
+) -> None:
+    async def script(visitor: Visitor) -> None:
+        websocket = FakeSocket(visitor)
+        await websocket.accept()
+        await websocket.reply(reply_json(await websocket.token()))
+        await visitor.until_closed()
+
+    server = await serve(nursery, script)
+    parameters = ExchangeParameters(server.url("ws"), Kind.WEBSOCKET, proxy="")
+    async with trio.open_nursery() as dying:
+        exchange = make_exchange(parameters, SystemClock(), dying)
+        await measure(exchange)
+        dying.cancel_scope.cancel()
+        with trio.CancelScope(shield=True):
+            before = trio.current_time()
+            await exchange.aclose()
+            assert trio.current_time() - before < GOODBYE
 
 
 def upgrades_to(data: bytes) -> Script:

@@ -138,6 +138,11 @@ def test_a_task_switch_between_two_readings_does_not_part_the_clocks(times: int)
     assert abs(parted_ns) < 10**6
 
 
+def test_a_machine_that_is_always_interrupted_still_gets_its_stamp() -> None:
+    before_ns = SystemClock().realtime_ns()
+    assert before_ns <= read_stamp(Interrupted(1000)).wall_ns < before_ns + 2 * 10**9
+
+
 async def test_sending_nothing_is_no_segment(pair: Pair) -> None:
     stream, _ = pair
     before = stream.last_sent

@@ -102,14 +102,8 @@ def tell_of_refusal() -> None:
 
 def _reasons(error: OSError) -> str:
     """Why no address of a name answered: trio tries them all, and groups the errors."""
-    attempts: tuple[BaseException, ...] = (error,)
-    if isinstance(error.__cause__, BaseExceptionGroup):
-        attempts = error.__cause__.exceptions
-    return ", ".join(dict.fromkeys(_reason(attempt) for attempt in attempts))
-
-
-def _reason(error: BaseException) -> str:
+    group = error.__cause__
+    attempts = group.exceptions if isinstance(group, BaseExceptionGroup) else (error,)
     # trio puts the address into strerror, where it would stand twice.
-    if isinstance(error, OSError) and error.errno is not None:
-        return os.strerror(error.errno)
-    return str(error)
+    numbers = (getattr(attempt, "errno", None) for attempt in attempts)
+    return ", ".join(dict.fromkeys(os.strerror(each) if each else str(error) for each in numbers))

@@ -8,7 +8,6 @@ would put a round trip where no one sees it.
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import httpcore
 import httpx
@@ -210,6 +209,3 @@ class _NetworkStream(httpcore.AsyncNetworkStream):
 
     async def aclose(self) -> None:
         self._link.stamped.close()
-
-    def get_extra_info(self, info: str) -> Any:
-        return self._link.stamped.is_readable() if info == "is_readable" else None

@@ -1,5 +1,8 @@
 """From what a server answered to a reading, or to the name of what is wrong with it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from webntpd import onwire, wire
 from webntpd.clock import Clock
 from webntpd.exchange import ExchangeParameters
@@ -9,10 +12,8 @@ from webntpd.ntp.types import Reading, Rejection, Stamp
 
 def parse_reply(body: bytes) -> wire.Reply:
     """The JSON of a reply. Raises ExchangeError."""
-    try:
+    with named_rejections():
         return wire.parse_reply(body)
-    except wire.WireError as error:
-        raise failed(Rejection.MALFORMED, str(error)) from error
 
 
 def complete(
@@ -27,7 +28,7 @@ def complete(
     pst_ns: int | None = None,
 ) -> Reading:
     """As onwire.complete, with an exchange's parameters. Raises ExchangeError."""
-    try:
+    with named_rejections():
         return onwire.complete(
             reply,
             sent=sent,
@@ -38,5 +39,14 @@ def complete(
             allow_unsynchronised=parameters.allow_unsynchronised,
             pst_ns=pst_ns,
         )
+
+
+@contextmanager
+def named_rejections() -> Iterator[None]:
+    """What onwire rejects and what wire cannot read, as the ExchangeErrors that they come to."""
+    try:
+        yield
+    except wire.WireError as error:
+        raise failed(Rejection.MALFORMED, str(error)) from error
     except onwire.Rejected as error:
         raise failed(error.rejection, error.detail) from error

@@ -6,6 +6,7 @@ the answer to the upgrade, where trio-websocket would wait for the whole body of
 the server hangs up, for ever.
 """
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -22,6 +23,8 @@ from webntpd.exchange.dial import Link
 from webntpd.exchange.failure import broken, failed, refused
 from webntpd.exchange.tunnel import basic_authorization
 from webntpd.ntp.types import Rejection, Stamp
+
+logger = logging.getLogger(__name__)
 
 GOODBYE = 1.0
 """How long closing may take, s: the server's answer to it is a courtesy."""
@@ -163,6 +166,7 @@ async def _keep(
     except ExceptionGroup as group:
         if not channel.opened:
             raise _handshake_failure(group) from group
+        logger.debug("the WebSocket's reader failed", exc_info=group)
     finally:
         channel.close()
 

@@ -13,9 +13,9 @@ from webntpd import onwire, wire
 from webntpd.clock import Clock
 from webntpd.exchange import ExchangeParameters
 from webntpd.exchange.dial import Dialer
-from webntpd.exchange.failure import failed
 from webntpd.exchange.httpclient import HttpClient
-from webntpd.ntp.types import Reading, Rejection
+from webntpd.exchange.reply import named_rejections
+from webntpd.ntp.types import Reading
 
 WELL_KNOWN = "/.well-known/time"
 """The registered path, asked for where the URL names none."""
@@ -36,33 +36,27 @@ class TimeHeaderExchange:
         self._client = HttpClient(dialer, parameters.timeout, clock)
 
     async def measure(self, *, last: bool) -> Sequence[Reading]:  # noqa: ARG002
-        with self._client.closed_on_error():
+        with self._client.closed_on_error(), named_rejections():
             answer = await self._client.ask("HEAD", self._url, ACCEPTED)
             st_ns, resolution = self._time_of(answer.headers)
-            try:
-                reading = onwire.from_header(
-                    st_ns,
-                    t1=answer.t1,
-                    t4=answer.t4,
-                    local_precision=self._clock.precision,
-                    first=answer.first,
-                    resolution=resolution,
-                )
-            except onwire.Rejected as error:
-                raise failed(error.rejection, error.detail) from error
+            reading = onwire.from_header(
+                st_ns,
+                t1=answer.t1,
+                t4=answer.t4,
+                local_precision=self._clock.precision,
+                first=answer.first,
+                resolution=resolution,
+            )
         return [reading]
 
     def _time_of(self, headers: httpx.Headers) -> tuple[int, float]:
-        """The server's time and its resolution, s. Raises ExchangeError."""
-        try:
-            if "x-httpstime" in headers:
-                text = headers["x-httpstime"]
-                return wire.parse_server_timestamp(text), wire.resolution(text)
-            if self._parameters.accept_date and "date" in headers:
-                return wire.parse_http_date(headers["date"]), onwire.DATE_RESOLUTION
-        except wire.WireError as error:
-            raise failed(Rejection.MALFORMED, str(error)) from error
-        raise failed(Rejection.MALFORMED, "no X-HTTPSTIME header")
+        """The server's time and its resolution, s. Raises WireError."""
+        if "x-httpstime" in headers:
+            text = headers["x-httpstime"]
+            return wire.parse_server_timestamp(text), wire.resolution(text)
+        if self._parameters.accept_date and "date" in headers:
+            return wire.parse_http_date(headers["date"]), onwire.DATE_RESOLUTION
+        raise wire.WireError("no X-HTTPSTIME header")
 
     async def aclose(self) -> None:
         self._client.close()
