@@ -17,6 +17,7 @@ from webntpd.clock import Clock
 from webntpd.server.clients import Client
 from webntpd.server.connection import Connection
 from webntpd.server.limits import Limits
+from webntpd.server.tls import TlsConnection
 
 READ_SIZE = 4096
 """Bytes read at a time: it bounds the work that one client can ask for in one pass."""
@@ -43,7 +44,7 @@ class Channel:
     def __init__(
         self,
         sock: socket.socket,
-        connection: Connection,
+        connection: Connection | TlsConnection,
         clock: Clock,
         limits: Limits,
         *,

@@ -1,9 +1,12 @@
-"""The sockets that the server listens on."""
+"""The sockets that the server listens on: TCP, Unix, and those that systemd has opened for us."""
 
 import errno
 import os
 import socket
 from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
 
 import trio
 
@@ -11,6 +14,55 @@ from webntpd.server.parameters import ServerError
 
 BACKLOG = 1024
 """Connections that wait to be accepted; the kernel's own limit may be lower."""
+UNIX = "unix:"
+UNIX_MODE = 0o660
+SYSTEMD = "systemd"
+SYSTEMD_TLS = "tls"
+"""FileDescriptorName= of the sockets that `listen_tls` takes; `listen` takes all others."""
+
+_BIND_ERRORS: frozenset[int | None] = frozenset(
+    {errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EACCES}
+)
+_FIRST_PASSED = 3  # sd_listen_fds(3): SD_LISTEN_FDS_START
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """A listening socket, and whether TLS is spoken on it. `file` is to be removed after it."""
+
+    socket: socket.socket
+    tls: bool
+    file: Path | None = None
+
+    @property
+    def address(self) -> str:
+        """Where it listens, in the form that is configured."""
+        name = self.socket.getsockname()
+        if self.socket.family is socket.AF_UNIX:
+            return f"{UNIX}{name}"
+        return f"[{name[0]}]:{name[1]}" if ":" in name[0] else f"{name[0]}:{name[1]}"
+
+    def close(self) -> None:
+        self.socket.close()
+        if self.file is not None:
+            self.file.unlink(missing_ok=True)
+
+
+async def listen(addresses: Iterable[str], *, tls: bool = False) -> list[Listener]:
+    """Open a socket for each address that the texts stand for. Raises ServerError."""
+    listeners: list[Listener] = []
+    try:
+        for address in addresses:
+            try:
+                for listener in await _open(address, tls=tls):
+                    listeners.append(listener)  # noqa: PERF402 - those before a failure count
+            except OSError as error:
+                raise ServerError(f"cannot listen on {address}: {_reason(error)}") from error
+    except BaseException:
+        for listener in listeners:
+            listener.close()
+        raise
+    return listeners
 
 
 def split_address(address: str) -> tuple[str | None, int]:
@@ -25,49 +77,83 @@ def split_address(address: str) -> tuple[str | None, int]:
     return host or None, int(port)
 
 
-def shown_address(listener: socket.socket) -> str:
-    """Where a socket listens, in the form that split_address takes."""
-    host, port = listener.getsockname()[:2]
-    return f"[{host}]:{port}" if listener.family is socket.AF_INET6 else f"{host}:{port}"
+async def _open(address: str, *, tls: bool) -> list[Listener]:
+    if address == SYSTEMD:
+        return _passed(tls=tls)
+    if address.startswith(UNIX):
+        return [_unix(Path(address.removeprefix(UNIX)), tls=tls)]
+    host, port = split_address(address)
+    found = await trio.socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )
+    return [Listener(sock, tls) for sock in _tcp([(each[0], each[4]) for each in found])]
 
 
-async def listen(addresses: Iterable[str]) -> list[socket.socket]:
-    """Open a socket for each address that the texts stand for. Raises ServerError."""
-    listeners: list[socket.socket] = []
+def _tcp(places: list[tuple[int, tuple[object, ...]]]) -> list[socket.socket]:
+    """A socket for each place, or none at all."""
+    opened: list[socket.socket] = []
     try:
-        for address in addresses:
-            for family, place in await _resolve(address):
-                listeners.append(_bound(family, place, address))
-    except BaseException:
-        for listener in listeners:
-            listener.close()
+        for family, place in places:
+            sock = socket.socket(family, socket.SOCK_STREAM)
+            opened.append(sock)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # accepted ones inherit it
+            if family == socket.AF_INET6:  # or "::" would take the port of "0.0.0.0" too
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            sock.bind(place)
+            _start(sock)
+    except OSError:
+        for sock in opened:
+            sock.close()
         raise
+    return opened
+
+
+def _unix(path: Path, *, tls: bool) -> Listener:
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            if path.is_socket():  # left behind by one that was killed
+                path.unlink()
+        except OSError:
+            pass  # nothing is there, or nothing that is ours to remove: bind() will tell
+        else:
+            raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+    sock = socket.socket(socket.AF_UNIX)
+    try:
+        sock.bind(str(path))
+        path.chmod(UNIX_MODE)
+        _start(sock)
+    except OSError:
+        sock.close()
+        raise
+    return Listener(sock, tls, path)
+
+
+def _passed(*, tls: bool) -> list[Listener]:
+    """The sockets of systemd's socket units (sd_listen_fds(3)), which stay open for the next."""
+    if os.environ.get("LISTEN_PID") != str(os.getpid()):
+        raise OSError(errno.ENOTCONN, "systemd has passed no socket")
+    names = os.environ.get("LISTEN_FDNAMES", "").split(":")
+    listeners = []
+    for number in range(int(os.environ.get("LISTEN_FDS", "0"))):
+        if (names[number : number + 1] == [SYSTEMD_TLS]) is tls:
+            sock = socket.socket(fileno=os.dup(_FIRST_PASSED + number))
+            with suppress(OSError):  # a Unix socket has no such option
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock.settimeout(0)
+            listeners.append(Listener(sock, tls))
     return listeners
 
 
-async def _resolve(address: str) -> list[tuple[int, tuple[object, ...]]]:
-    host, port = split_address(address)
-    try:
-        found = await trio.socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )
-    except OSError as error:
-        raise ServerError(f"cannot listen on {address}: {error.strerror}") from error
-    return [(family, place) for family, _, _, _, place in found]
+def _start(sock: socket.socket) -> None:
+    sock.settimeout(0)
+    sock.listen(BACKLOG)
 
 
-def _bound(family: int, place: tuple[object, ...], address: str) -> socket.socket:
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listener.settimeout(0)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # accepted ones inherit it
-        if family == socket.AF_INET6:  # or "::" would take the port of "0.0.0.0" too
-            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        listener.bind(place)
-        listener.listen(BACKLOG)
-    except OSError as error:
-        listener.close()
-        reason = os.strerror(error.errno or errno.EINVAL).lower()
-        raise ServerError(f"cannot listen on {address}: {reason}") from error
-    return listener
+def _reason(error: OSError) -> str:
+    """Python's own text of some bind() errors repeats the address."""
+    if error.errno in _BIND_ERRORS and not isinstance(error, socket.gaierror):
+        return os.strerror(error.errno or 0).lower()
+    return error.strerror or str(error)

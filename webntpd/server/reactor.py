@@ -16,8 +16,10 @@ import trio
 from webntpd.clock import Clock
 from webntpd.server.channel import Channel
 from webntpd.server.connection import Connection
+from webntpd.server.listeners import Listener
 from webntpd.server.reception import Reception
 from webntpd.server.site import Site
+from webntpd.server.tls import Credentials, TlsConnection
 
 logger = logging.getLogger(__name__)
 
@@ -40,20 +42,22 @@ class Reactor:
 
     def __init__(
         self,
-        listeners: Sequence[socket.socket],
+        listeners: Sequence[Listener],
         site: Site,
         reception: Reception,
         clock: Clock,
         *,
+        credentials: Credentials | None,
         departures: bool,
     ) -> None:
         self._site = site
         self._reception = reception
         self._clock = clock
         self._counters = site.counters
+        self._credentials = credentials
         self._departures = departures
         self._epoll = select.epoll()
-        self._listeners = {listener.fileno(): listener for listener in listeners}
+        self._listeners = {listener.socket.fileno(): listener for listener in listeners}
         self._listening = False
         self._channels: dict[int, Channel] = {}
 
@@ -134,21 +138,21 @@ class Reactor:
             self._epoll.unregister(fd)
         self._listening = False
 
-    def _accept(self, listener: socket.socket) -> None:
+    def _accept(self, listener: Listener) -> None:
         for _ in range(MAX_ACCEPTS):
             if not self._listening:
                 return
             try:
-                client, address = listener.accept()
+                client, address = listener.socket.accept()
             except BlockingIOError:
                 return
             except OSError as error:
                 if error.errno in _EXHAUSTED:
                     self._pause(error)
                 continue  # otherwise that client is gone already
-            self._admit(client, address[0] if isinstance(address, tuple) else "")
+            self._admit(client, address[0] if isinstance(address, tuple) else "", tls=listener.tls)
 
-    def _admit(self, sock: socket.socket, host: str) -> None:
+    def _admit(self, sock: socket.socket, host: str, *, tls: bool) -> None:
         limits = self._site.limits
         caller = self._reception.caller(host)
         client = caller.direct
@@ -159,9 +163,10 @@ class Reactor:
             self._counters.refusals += 1
             return
         sock.settimeout(0)
+        plain = Connection(self._site, caller)
         channel = Channel(
             sock,
-            Connection(self._site, caller),
+            TlsConnection(plain, self._credentials.context) if tls and self._credentials else plain,
             self._clock,
             limits,
             deadline=trio.current_time() + limits.request_time,
@@ -185,5 +190,7 @@ class Reactor:
                     channel.close()
                     self._settle(fd, channel)
             self._reception.clients.prune()
+            if self._credentials is not None:
+                self._credentials.refresh()
             if not self._listening:
                 self._listen()

@@ -13,12 +13,13 @@ from webntpd.server.clients import Clients
 from webntpd.server.counters import Counters
 from webntpd.server.crossorigin import CrossOrigin
 from webntpd.server.kernelclock import clock_state_source
-from webntpd.server.listeners import listen, shown_address
-from webntpd.server.parameters import ServerParameters
+from webntpd.server.listeners import Listener, listen
+from webntpd.server.parameters import ServerError, ServerParameters
 from webntpd.server.reactor import Reactor
 from webntpd.server.reception import Reception
 from webntpd.server.site import Site
 from webntpd.server.timesource import TimeSource
+from webntpd.server.tls import Credentials
 
 logger = logging.getLogger(__name__)
 
@@ -41,11 +42,12 @@ async def serve(
     reception = Reception(
         Clients(parameters.limits, clock.monotonic_ns), parameters.trusted_proxies
     )
+    credentials = _credentials(parameters)
     _allow_descriptors()
-    listeners = await listen(parameters.listen)
-    addresses = tuple(map(shown_address, listeners))
+    listeners = await _listen(parameters)
+    addresses = tuple(listener.address for listener in listeners)
     stamped = parameters.kernel_timestamps and all(
-        kernelstamps.enable(listener, transmit=False) for listener in listeners
+        kernelstamps.enable(listener.socket, transmit=False) for listener in listeners
     )  # which the sockets of their clients inherit
     site = Site(
         TimeSource(
@@ -56,7 +58,9 @@ async def serve(
         counters or Counters(),
         fast_paths=fast_paths,
     )
-    reactor = Reactor(listeners, site, reception, clock, departures=stamped)
+    reactor = Reactor(
+        listeners, site, reception, clock, credentials=credentials, departures=stamped
+    )
     stamps = "the kernel's timestamps" if stamped else "timestamps read in user space"
     logger.info("serving time on %s, with %s", ", ".join(addresses), stamps)
     try:
@@ -65,6 +69,24 @@ async def serve(
     finally:
         with trio.CancelScope(shield=True):
             await reactor.stop(parameters.grace)
+
+
+def _credentials(parameters: ServerParameters) -> Credentials | None:
+    if parameters.certificate is not None:
+        return Credentials(parameters.certificate, parameters.key)
+    if parameters.listen_tls:
+        raise ServerError(f"cannot listen on {parameters.listen_tls[0]}: TLS needs a certificate")
+    return None
+
+
+async def _listen(parameters: ServerParameters) -> list[Listener]:
+    plain = await listen(parameters.listen)
+    try:
+        return plain + await listen(parameters.listen_tls, tls=True)
+    except ServerError:
+        for listener in plain:
+            listener.close()
+        raise
 
 
 def _allow_descriptors() -> None:

@@ -1,0 +1,259 @@
+"""TLS: without sockets against OpenSSL's own client, and on sockets with httpx and others."""
+
+import json
+import logging
+import os
+import ssl
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import httpx
+import pytest
+import trio
+import trustme
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.server_parts import T0, Parts, answer
+from tests.unit.test_server_sockets import GET, LOOPBACK, running
+from tests.unit.test_server_websocket import UPGRADE, close_code, frame
+from webntpd.server import ServerError, ServerParameters, serve
+from webntpd.server.tls import Credentials, TlsConnection
+from webntpd.wire import INTERLEAVED_SUBPROTOCOL, parse_reply
+
+CA = trustme.CA()
+
+
+def write_certificate(path: Path, name: str = "localhost") -> Path:
+    CA.issue_cert(name, "127.0.0.1").private_key_and_cert_chain_pem.write_to_path(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_certificate(tmp_path_factory.mktemp("tls") / "both.pem")
+
+
+@pytest.fixture(scope="module")
+def credentials(certificate: Path) -> Credentials:
+    return Credentials(certificate, None)
+
+
+def client_context() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    CA.configure_trust(context)
+    return context
+
+
+Cut = Callable[[bytes], list[bytes]]
+
+
+def whole(data: bytes) -> list[bytes]:
+    return [data] if data else []
+
+
+def byte_by_byte(data: bytes) -> list[bytes]:
+    return [bytes([byte]) for byte in data]
+
+
+class Peer:
+    """OpenSSL's client side of a conversation with the server's, which gets the bytes cut."""
+
+    def __init__(
+        self,
+        credentials: Credentials,
+        parts: Parts | None = None,
+        *,
+        cut: Cut = whole,
+        context: ssl.SSLContext | None = None,
+    ) -> None:
+        self.connection = TlsConnection((parts or Parts()).connection(), credentials.context)
+        self.position = 0
+        self._cut = cut
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = (context or client_context()).wrap_bio(
+            self._incoming, self._outgoing, server_hostname="localhost"
+        )
+        while True:
+            try:
+                self.tls.do_handshake()
+            except ssl.SSLWantReadError:
+                self.exchange()
+            else:
+                break
+        self.exchange()
+
+    def exchange(self) -> None:
+        for piece in self._cut(self._outgoing.read()):
+            self.take(self.connection.receive(piece, T0))
+
+    def encrypted(self, data: bytes) -> bytes:
+        self.tls.write(data)
+        return self._outgoing.read()
+
+    def take(self, output: bytes) -> None:
+        self.position += len(output)
+        self._incoming.write(output)
+
+    def ask(self, request: bytes) -> bytes:
+        self.tls.write(request)
+        self.exchange()
+        return self.read()
+
+    def read(self) -> bytes:
+        data = b""
+        try:
+            while piece := self.tls.read(65536):
+                data += piece
+        except (ssl.SSLWantReadError, ssl.SSLZeroReturnError):
+            pass
+        return data
+
+
+@pytest.mark.parametrize("cut", [whole, byte_by_byte])
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_request_is_answered(credentials: Credentials, cut: Cut, version: ssl.TLSVersion) -> None:
+    context = client_context()
+    context.minimum_version = context.maximum_version = version
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    peer = Peer(credentials, cut=cut, context=context)
+    assert peer.tls.selected_alpn_protocol() == "http/1.1"
+    for _ in range(2):
+        assert parse_reply(answer(peer.ask(GET)).body).rt_ns == T0
+    assert not peer.connection.closing
+
+
+def test_the_end_is_said_when_the_conversation_ends(credentials: Credentials) -> None:
+    peer = Peer(credentials)
+    found = answer(peer.ask(GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")))
+    assert found.status == 200
+    assert peer.connection.closing
+    assert peer.tls.read(1) == b""
+
+
+def test_a_clients_own_end_is_answered(credentials: Credentials) -> None:
+    peer = Peer(credentials)
+    with pytest.raises(ssl.SSLWantReadError):
+        peer.tls.unwrap()
+    peer.exchange()
+    peer.tls.unwrap()
+    assert peer.connection.closing
+
+
+def test_a_stop_closes_the_websocket_and_tls(credentials: Credentials) -> None:
+    peer = Peer(credentials)
+    assert peer.ask(UPGRADE + b"\r\n").startswith(b"HTTP/1.1 101 ")
+    peer.take(peer.connection.shutdown())
+    assert close_code(peer.read()) == 1001
+    assert peer.connection.shutdown() == b""
+    assert peer.tls.read(1) == b""
+
+
+def test_a_stop_during_the_handshake_says_nothing(credentials: Credentials) -> None:
+    connection = TlsConnection(Parts().connection(), credentials.context)
+    assert connection.requesting
+    assert connection.shutdown() == b""
+    assert connection.closing
+
+
+def test_departures_are_those_of_the_encrypted_bytes(credentials: Credentials) -> None:
+    peer = Peer(credentials)
+    subprotocol = f"Sec-WebSocket-Protocol: {INTERLEAVED_SUBPROTOCOL}\r\n\r\n".encode()
+    peer.ask(UPGRADE + subprotocol)
+    assert peer.connection.interleaved
+    peer.ask(frame(b"1489217288.1"))
+    peer.connection.transmitted(peer.position - 1, 5)
+    peer.connection.transmitted(peer.position, 1_500_000_000_123_456_789)
+    members = json.loads(peer.ask(frame(b"1489217288.2"))[4:], parse_float=str)
+    assert (members["pit"], members["pst"]) == ("1489217288.1", "1500000000.123456789")
+
+
+@pytest.mark.parametrize("data", [GET, b"\x16\x03\x01\x00\x05hello", b"\x80" * 5, bytes(100)])
+def test_what_is_no_tls_ends_the_connection(credentials: Credentials, data: bytes) -> None:
+    connection = TlsConnection(Parts().connection(), credentials.context)
+    connection.receive(data, T0)
+    assert connection.closing
+    assert connection.receive(data, T0) == b""
+
+
+def test_old_versions_are_refused(credentials: Credentials) -> None:
+    context = client_context()
+    with pytest.warns(DeprecationWarning, match="TLSv1_1"):
+        context.minimum_version = ssl.TLSVersion.TLSv1_1
+    with pytest.warns(DeprecationWarning, match="TLSv1_1"):
+        context.maximum_version = ssl.TLSVersion.TLSv1_1
+    with pytest.raises(ssl.SSLError):
+        Peer(credentials, context=context)
+
+
+@given(pieces=st.lists(st.binary(max_size=300), max_size=5), flipped=st.integers(0, 2**16))
+def test_garbage_in_the_stream_raises_nothing(
+    credentials: Credentials, pieces: list[bytes], flipped: int
+) -> None:
+    peer = Peer(credentials)
+    record = bytearray(peer.encrypted(GET))
+    record[flipped % len(record)] ^= 0x55
+    for piece in [bytes(record), *pieces]:
+        peer.connection.receive(piece, T0)
+
+
+def test_files_that_change_are_read_anew(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    path = write_certificate(tmp_path / "both.pem")
+    credentials = Credentials(path, None)
+    first = credentials.context
+    credentials.refresh()
+    assert credentials.context is first
+    write_certificate(path)
+    os.utime(path, ns=(1, 1))
+    credentials.refresh()
+    second = credentials.context
+    assert second is not first
+    path.write_text("nonsense")
+    for _ in range(2):
+        credentials.refresh()
+        assert credentials.context is second
+    path.unlink()
+    credentials.refresh()
+    credentials.refresh()
+    assert credentials.context is second
+    assert [record.levelname for record in caplog.records] == ["INFO", "WARNING", "WARNING"]
+    assert Peer(credentials).ask(GET).startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize("content", [None, "nonsense"])
+async def test_a_certificate_that_is_none_is_named(tmp_path: Path, content: str | None) -> None:
+    path = tmp_path / "certificate.pem"
+    if content is not None:
+        path.write_text(content)
+    parameters = ServerParameters(listen_tls=("127.0.0.1:0",), certificate=path)
+    with pytest.raises(ServerError, match=f"cannot use certificate {path}: "):
+        await serve(parameters, Parts().clock, lambda: None)
+
+
+async def test_tls_without_a_certificate_is_refused() -> None:
+    with pytest.raises(ServerError, match="TLS needs a certificate"):
+        await serve(ServerParameters(listen_tls=("127.0.0.1:0",)), Parts().clock, lambda: None)
+
+
+async def test_httpx_gets_the_time_over_tls_and_others_theirs_without(certificate: Path) -> None:
+    parameters = replace(LOOPBACK, listen_tls=("127.0.0.1:0",), certificate=certificate)
+    async with (
+        running(parameters) as server,
+        httpx.AsyncClient(verify=client_context(), trust_env=False) as client,
+    ):
+        plain, encrypted = server.addresses
+        for url in (f"http://{plain}/", f"https://{encrypted}/", f"https://{encrypted}/json"):
+            assert parse_reply((await client.get(url)).content).sync is True
+
+
+async def test_a_handshake_that_stalls_holds_up_nobody(certificate: Path) -> None:
+    parameters = replace(LOOPBACK, listen_tls=("127.0.0.1:0",), certificate=certificate)
+    async with running(parameters) as server:
+        host, _, port = server.addresses[1].rpartition(":")
+        stalled = await trio.open_tcp_stream(host, int(port))
+        server.clients.append(stalled)
+        await stalled.send_all(b"\x16\x03\x01\x02\x00")
+        async with httpx.AsyncClient(verify=client_context(), trust_env=False) as client:
+            assert (await client.get(f"https://{server.addresses[1]}/")).status_code == 200

@@ -1,0 +1,150 @@
+"""TLS around a conversation, without its socket either: OpenSSL works on memory only.
+
+So a handshake takes its steps as its bytes arrive, in the same pass as everyone else's requests,
+and the stamps of arrival and departure are those of the TCP segments underneath.
+"""
+
+import logging
+import ssl
+from contextlib import suppress
+from pathlib import Path
+
+from webntpd.server.connection import Connection
+from webntpd.server.parameters import ServerError
+
+logger = logging.getLogger(__name__)
+
+_RECORD = 16384
+"""Largest TLS record, bytes (RFC 8446 §5.1)."""
+
+
+class Credentials:
+    """A certificate with its key, read anew when the files change, as a renewal does."""
+
+    def __init__(self, certificate: Path, key: Path | None) -> None:
+        self._files = (certificate,) if key is None else (certificate, key)
+        self._version = self._look()
+        try:
+            self.context = self._load()
+        except OSError as error:  # ssl.SSLError is one
+            raise ServerError(f"cannot use certificate {certificate}: {_reason(error)}") from error
+
+    def refresh(self) -> None:
+        """Use what is in the files now, for connections to come; keep the old if that is bad."""
+        version = self._look()
+        if version == self._version:
+            return
+        self._version = version
+        try:
+            self.context = self._load()
+        except OSError as error:
+            logger.warning("the certificate is kept as it was: %s", _reason(error))
+        else:
+            logger.info("certificate %s was read anew", self._files[0])
+
+    def _look(self) -> list[tuple[int, int, int]]:
+        """What tells one version of the files from another."""
+        with suppress(OSError):  # a file that is missing is a version as well
+            found = [path.stat() for path in self._files]
+            return [(each.st_ino, each.st_size, each.st_mtime_ns) for each in found]
+        return []
+
+    def _load(self) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.options |= ssl.OP_NO_RENEGOTIATION
+        context.set_alpn_protocols(["http/1.1"])
+        context.load_cert_chain(*self._files)
+        return context
+
+
+class TlsConnection:
+    """A Connection inside TLS, to be used in its place."""
+
+    __slots__ = (
+        "_incoming",
+        "_inner",
+        "_outgoing",
+        "_plain_end",
+        "_ready",
+        "_sent",
+        "_tls",
+        "closing",
+    )  # fmt: skip
+
+    def __init__(self, inner: Connection, context: ssl.SSLContext) -> None:
+        self.closing = False
+        self._inner = inner
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+        self._ready = False  # the handshake is done
+        self._plain_end = 0  # bytes that the inner conversation has returned so far,
+        self._sent = 0  # and what has become of them outside
+
+    @property
+    def interleaved(self) -> bool:
+        return self._inner.interleaved
+
+    @property
+    def requesting(self) -> bool:
+        return not self._ready or self._inner.requesting
+
+    def receive(self, data: bytes, arrived_ns: int) -> bytes:
+        """As Connection.receive."""
+        if self.closing or not data:
+            return b""
+        self._incoming.write(data)
+        try:
+            if not self._ready:
+                self._tls.do_handshake()
+                self._ready = True
+            while not self.closing:
+                self._converse(self._tls.read(_RECORD), arrived_ns)
+        except ssl.SSLWantReadError:
+            pass
+        except ssl.SSLError:  # the alert that says why is in what goes out
+            self.closing = True
+        return self._output()
+
+    def transmitted(self, position: int, left_ns: int) -> None:
+        """As Connection.transmitted."""
+        if (position - self._sent) % 2**32 == 0:
+            self._inner.transmitted(self._plain_end, left_ns)
+
+    def shutdown(self) -> bytes:
+        """As Connection.shutdown."""
+        if self.closing:
+            return b""
+        last_words = self._inner.shutdown()
+        if self._ready:
+            self._write(last_words)
+            self._close()
+        self.closing = True
+        return self._output()
+
+    def _converse(self, plain: bytes, arrived_ns: int) -> None:
+        if plain:
+            self._write(self._inner.receive(plain, arrived_ns))
+        if not plain or self._inner.closing:
+            self._close()
+
+    def _write(self, reply: bytes) -> None:
+        if reply:
+            self._tls.write(reply)
+            self._plain_end += len(reply)
+
+    def _close(self) -> None:
+        """Say close_notify (RFC 8446 §6.1); the answer to it will be thrown away."""
+        self.closing = True
+        with suppress(ssl.SSLError):
+            self._tls.unwrap()
+
+    def _output(self) -> bytes:
+        output = self._outgoing.read()
+        self._sent += len(output)
+        return output
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or str(error)
