@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 BENCH  := $(VENV)/.bench
 
-.PHONY: help run test check lint types coverage test-oldest simulate bench-accuracy lock clean
+.PHONY: help run test check lint types coverage test-oldest simulate bench-accuracy bench-server lock clean
 
 help:            ## list the targets
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/: .*## /\t/' | expand -t 16
@@ -48,6 +48,10 @@ simulate: $(READY) ## simulated days beside the reference client's rule (ARGS="-
 bench-accuracy: $(BENCH)  ## offsets that ought to be zero, beside chronyd's (ARGS="--quick --json FILE")
 	@mkdir -p build
 	$(BIN)/python -m benchmarks.accuracy --picture build/accuracy.svg $(ARGS)
+
+bench-server: $(BENCH)  ## the embedded server under load, beside nginx and others (ARGS="--quick --json FILE")
+	@mkdir -p build
+	$(BIN)/python -m benchmarks.server --picture build/server.svg $(ARGS)
 
 clean:           ## remove the environment and caches
 	rm -rf $(VENV) .venv-oldest .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
