@@ -9,6 +9,7 @@ import ctypes
 import errno
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import StrEnum
 
 import trio
@@ -20,6 +21,8 @@ STEP_ALLOWANCE = 100e-6
 """Parting of two clocks that reading them one after the other explains, s."""
 STEP_RATE = 500e-6
 """Parting that may come with each second: the kernel's largest frequency correction."""
+ATTEMPTS = 3
+"""Readings of the clocks, of which the best counts."""
 
 
 class Discontinuity(StrEnum):
@@ -27,29 +30,44 @@ class Discontinuity(StrEnum):
     SUSPEND = "the machine was suspended"
 
 
+@dataclass(frozen=True, slots=True)
+class ClockReading:
+    """All clocks at one instant: the middle of `window_ns`, within which they were read."""
+
+    realtime_ns: int
+    boottime_ns: int
+    monotonic_ns: int
+    window_ns: int
+
+
+def read_clocks(clock: Clock) -> ClockReading:
+    """The tightest of a few readings: between two clocks the machine may run something else."""
+    return min((_read_once(clock) for _ in range(ATTEMPTS)), key=lambda each: each.window_ns)
+
+
+def _read_once(clock: Clock) -> ClockReading:
+    before_ns = clock.monotonic_ns()
+    realtime_ns, boottime_ns = clock.realtime_ns(), clock.boottime_ns()
+    window_ns = clock.monotonic_ns() - before_ns
+    return ClockReading(realtime_ns, boottime_ns, before_ns + window_ns // 2, window_ns)
+
+
 class DiscontinuityDetector:
     """Compares the clocks with how they stood at the check before."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._realtime_ns = clock.realtime_ns()
-        self._monotonic_ns = clock.monotonic_ns()
-        self._boottime_ns = clock.boottime_ns()
+        self._last = read_clocks(clock)
 
     def check(self) -> Discontinuity | None:
         """What happened since the last check. Cheap enough to ask before each vote."""
-        realtime_ns = self._clock.realtime_ns()
-        monotonic_ns = self._clock.monotonic_ns()
-        boottime_ns = self._clock.boottime_ns()
-        elapsed_ns = monotonic_ns - self._monotonic_ns
-        stepped_ns = abs(realtime_ns - self._realtime_ns - elapsed_ns)
-        suspended_ns = abs(boottime_ns - self._boottime_ns - elapsed_ns)
-        self._realtime_ns, self._monotonic_ns, self._boottime_ns = (
-            realtime_ns,
-            monotonic_ns,
-            boottime_ns,
-        )
-        allowed_ns = STEP_ALLOWANCE * NS_PER_S + STEP_RATE * elapsed_ns
+        last, now = self._last, read_clocks(self._clock)
+        self._last = now
+        elapsed_ns = now.monotonic_ns - last.monotonic_ns
+        stepped_ns = abs(now.realtime_ns - last.realtime_ns - elapsed_ns)
+        suspended_ns = abs(now.boottime_ns - last.boottime_ns - elapsed_ns)
+        unsure_ns = (last.window_ns + now.window_ns) / 2
+        allowed_ns = STEP_ALLOWANCE * NS_PER_S + STEP_RATE * elapsed_ns + unsure_ns
         if suspended_ns > allowed_ns:
             return Discontinuity.SUSPEND
         if stepped_ns > allowed_ns:

@@ -49,6 +49,46 @@ async def test_the_allowance_grows_with_the_time_between_two_checks(
     assert detector.check() is Discontinuity.STEP
 
 
+class PreemptedClock(VirtualClock):
+    """Every so often 5 ms pass before one of the clocks is read."""
+
+    def __init__(self, period: int) -> None:
+        super().__init__()
+        self._true = VirtualClock()
+        self._period = period
+        self._readings = 0
+
+    def _passed_ns(self) -> int:
+        self._readings += 1
+        return self._readings // self._period * 5_000_000
+
+    def realtime_ns(self) -> int:
+        return self._true.realtime_ns() + self.stepped_ns + self._passed_ns()
+
+    def monotonic_ns(self) -> int:
+        return self._true.monotonic_ns() + self._passed_ns()
+
+    def boottime_ns(self) -> int:
+        return self._true.boottime_ns() + self._passed_ns()
+
+
+@pytest.mark.parametrize("period", [1, 2, 3, 5, 7, 11])
+async def test_a_busy_machine_between_two_readings_is_no_step(
+    autojump_clock: MockClock, period: int
+) -> None:
+    detector = DiscontinuityDetector(PreemptedClock(period))
+    for _ in range(50):
+        await trio.sleep(0.1)
+        assert detector.check() is None
+
+
+async def test_a_step_is_noticed_on_a_busy_machine(autojump_clock: MockClock) -> None:
+    clock = PreemptedClock(7)
+    detector = DiscontinuityDetector(clock)
+    clock.step(0.001)
+    assert detector.check() is Discontinuity.STEP
+
+
 async def test_the_kernels_word_that_the_clock_was_set_is_passed_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
