@@ -15,12 +15,18 @@ from webntpd import wire
 from webntpd.exchange import ExchangeError
 from webntpd.ntp.types import NS_PER_S, Failure, Rejection
 
-MAX_SHOWN = 200  # characters of a server's text in a failure's detail
+MAX_SHOWN = 300  # characters of a failure's detail
 
 
 def failed(rejection: Rejection, detail: str, *, retry_after: float | None = None) -> ExchangeError:
-    """The error to raise for a named reason."""
-    return ExchangeError(Failure(rejection, detail, retry_after))
+    """The error to raise for a named reason. `detail` may hold what a server said."""
+    return ExchangeError(Failure(rejection, printable(detail), retry_after))
+
+
+def printable(text: str) -> str:
+    """`text` on one line of bounded length, so that no server forges log lines."""
+    shown = text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in shown)
 
 
 @contextmanager
@@ -56,7 +62,7 @@ def refused(status: int, headers: httpx.Headers, now_ns: int) -> ExchangeError:
         phrase = str(status)
     retry_after = parse_retry_after(headers, now_ns)
     if 300 <= status < 400 and "location" in headers:
-        detail = f"{phrase}, to {headers['location'][:MAX_SHOWN]}"
+        detail = f"{phrase}, to {headers['location']}"
         return failed(Rejection.REDIRECT, detail, retry_after=retry_after)
     return failed(Rejection.HTTP_STATUS, phrase, retry_after=retry_after)
 
