@@ -78,6 +78,23 @@ async def test_one_connection_serves_many_exchanges_and_only_the_first_is_marked
     assert server.connections == 1
 
 
+async def test_a_server_cannot_make_requests_longer_with_cookies(
+    nursery: trio.Nursery,
+    exchange_to: ExchangeTo,
+) -> None:
+    async def script(visitor: Visitor) -> None:
+        while True:
+            body = reply_json(await visitor.token())
+            await visitor.send(http_response(body, "200 OK", "Set-Cookie: a=b"))
+
+    server = await serve(nursery, script)
+    exchange = exchange_to(server.url("http"))
+    for _ in range(2):
+        await measure(exchange)
+    first, second = server.requests
+    assert len(first) == len(second)
+
+
 async def test_a_reply_byte_by_byte_is_a_reply(
     nursery: trio.Nursery, exchange_to: ExchangeTo
 ) -> None:
@@ -224,6 +241,7 @@ async def resets(visitor: Visitor) -> None:
 
 
 REDIRECT = http_response(b"", "301 Moved Permanently", "Location: https://example.org/json")
+ODD_REDIRECT = http_response(b"", "302 Found", "Location: http://[\x1b[2J/")
 HTML = http_response(b"<!doctype html><title>It works</title>", "200 OK", "Content-Type: text/html")
 
 BAD_INPUT = [
@@ -239,6 +257,7 @@ BAD_INPUT = [
     (sends(http_response(b"", "799 Odd")), Rejection.HTTP_STATUS, "799"),
     (sends(http_response(b"", "304 Not Modified")), Rejection.HTTP_STATUS, "304 Not Modified"),
     (sends(REDIRECT), Rejection.REDIRECT, "to https://example.org/json"),
+    (sends(ODD_REDIRECT), Rejection.REDIRECT, r"to http://[\x1b[2J/"),
     (sends(HTML), Rejection.MALFORMED, ""),
     (sends(http_response(b"")), Rejection.MALFORMED, ""),
     (replies_with(st="1489217288.1000000", rt=""), Rejection.MALFORMED, ""),

@@ -1,11 +1,11 @@
 """One HTTP request at a time over one kept-alive connection, with the stamps of request and reply.
 
-httpcore speaks HTTP/1.1 over our own stream, and httpx over httpcore, each by its documented
-extension point: no pool, no proxies and no redirects of theirs are in play, for every one of them
-would put a round trip where no one sees it.
+httpcore speaks HTTP/1.1 over our own stream, by its documented extension point. A pool, proxies
+and redirects would put a round trip where no one sees it, and cookies would let a server make
+every request longer than the one before: httpx's client has them all, so it is not in play.
 """
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -96,15 +96,12 @@ class HttpClient:
 
 
 class _Connection:
-    """One connection, and httpx's client on top of it."""
+    """One connection, and httpcore on top of it."""
 
     def __init__(self, link: Link, url: httpx.URL) -> None:
         self._stream = _NetworkStream(link)
         self._stamped = link.stamped
-        self._transport = _Transport(self._stream, url)
-        self._client = httpx.AsyncClient(
-            transport=self._transport, headers=HEADERS, trust_env=False
-        )
+        self._http = httpcore.AsyncHTTP11Connection(_core_url(url).origin, self._stream)
         self._fresh = True
 
     @property
@@ -114,22 +111,27 @@ class _Connection:
 
     def is_stale(self) -> bool:
         """True if the connection cannot carry another request. Nothing may come unasked."""
-        return self._transport.is_closed() or self._stamped.is_readable()
+        return self._http.is_closed() or self._stamped.is_readable()
 
     async def ask(
         self, method: str, url: httpx.URL, accepted: frozenset[int], clock: Clock
     ) -> Answer:
         first, self._fresh = self._fresh, False
         self._stream.received = 0
+        request = httpx.Request(method, url, headers=HEADERS)  # which knows how to write a Host
         try:
-            async with self._client.stream(method, url) as response:
-                if response.status_code not in accepted:
-                    raise refused(response.status_code, response.headers, clock.realtime_ns())
-                body = b"".join([chunk async for chunk in response.aiter_raw()])
+            response = await self._http.handle_async_request(
+                httpcore.Request(method, _core_url(url), headers=request.headers.raw)
+            )
+            headers = httpx.Headers(response.headers)
+            if response.status not in accepted:
+                raise refused(response.status, headers, clock.realtime_ns())
+            body = await response.aread()
+            await response.aclose()
         except (httpcore.ProtocolError, httpcore.NetworkError) as error:
             raise self._failure(error) from error
         t1, t4 = self._stamped.departure(self._stream.sent), self._stream.arrived.stamp
-        return Answer(response.headers, body, t1, t4, first)
+        return Answer(headers, body, t1, t4, first)
 
     def _failure(self, error: Exception) -> ExchangeError:
         if self._stream.ended or isinstance(error, httpcore.NetworkError):
@@ -140,40 +142,10 @@ class _Connection:
         self._stamped.close()
 
 
-class _Transport(httpx.AsyncBaseTransport):
-    """httpx over exactly one httpcore connection. httpx's timeouts stop here."""
-
-    def __init__(self, stream: "_NetworkStream", url: httpx.URL) -> None:
-        self._connection = httpcore.AsyncHTTP11Connection(_core_url(url).origin, stream)
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        response = await self._connection.handle_async_request(
-            httpcore.Request(request.method, _core_url(request.url), headers=request.headers.raw)
-        )
-        return httpx.Response(
-            response.status, headers=response.headers, stream=_ResponseStream(response)
-        )
-
-    def is_closed(self) -> bool:
-        return self._connection.is_closed()
-
-
 def _core_url(url: httpx.URL) -> httpcore.URL:
     return httpcore.URL(
         scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path
     )
-
-
-class _ResponseStream(httpx.AsyncByteStream):
-    def __init__(self, response: httpcore.Response) -> None:
-        self._response = response
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        async for chunk in self._response.aiter_stream():
-            yield chunk
-
-    async def aclose(self) -> None:
-        await self._response.aclose()
 
 
 class _NetworkStream(httpcore.AsyncNetworkStream):
