@@ -386,6 +386,8 @@ def test_a_fault_is_one_line_with_key_and_reason(
         ("http://a:x", "Port could not be cast"),
         ("http://a:0", "port 0"),
         ("http://[::1", "Invalid IPv6 URL"),
+        ("http://999.1.1.1", "Invalid IPv4 address"),
+        ("http://xn--", "Malformed A-label"),
         ("http://user@a", "must not hold a user name or password"),
         ("http://a/?t=1", "must not hold a query"),
         ("http://a/?", "must not hold a query"),

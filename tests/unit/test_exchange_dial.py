@@ -449,7 +449,9 @@ async def test_a_tunnel_must_be_made_in_time(
     )
 
 
-@pytest.mark.parametrize("proxy", ["socks5://localhost:1080", "http://", "http://[::1"])
+@pytest.mark.parametrize(
+    "proxy", ["socks5://localhost:1080", "http://", "http://[::1", "http://xn--"]
+)
 async def test_a_proxy_url_that_makes_no_sense_is_named(
     exchange_to: ExchangeTo, proxy: str
 ) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
+import httpx
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
@@ -48,7 +49,8 @@ def checked_url(text: str, schemes: tuple[str, ...], *, userinfo: bool = False) 
     try:
         parts = urlsplit(text)
         port = parts.port
-    except ValueError as error:
+        _ = httpx.URL(text).host  # the exchange's own reader of URLs is the stricter one
+    except (ValueError, httpx.InvalidURL) as error:
         raise ValueError(f"{error}, in {text!r}") from error
     if parts.scheme not in schemes:
         allowed = ", ".join(f"{scheme}://" for scheme in schemes)

@@ -68,11 +68,12 @@ def parse_proxy(text: str) -> Proxy:
     """A proxy's URL; without a scheme it is http. Raises ExchangeError."""
     try:
         url = httpx.URL(text if "://" in text else f"http://{text}")
-    except httpx.InvalidURL as error:
+        host = url.host
+    except (httpx.InvalidURL, ValueError) as error:  # ValueError: a host that is no IDN
         raise failed(Rejection.PROXY, f"proxy URL: {error}") from error
-    if url.scheme not in _DEFAULT_PORT or not url.host:
+    if url.scheme not in _DEFAULT_PORT or not host:
         raise failed(Rejection.PROXY, f"proxy URL {url!r} is not http://host or https://host")
-    return Proxy(url.host, effective_port(url), url.scheme == "https", basic_authorization(url))
+    return Proxy(host, effective_port(url), url.scheme == "https", basic_authorization(url))
 
 
 async def open_tunnel(stream: trio.abc.Stream, proxy: Proxy, authority: str, now_ns: int) -> None:
