@@ -324,10 +324,12 @@ class ReplyTemplate:
         self, it: str, st_ns: int, rt_ns: int, pit: str | None = None, pst_ns: int | None = None
     ) -> bytes:
         """The reply to one request: `it` from parse_request; `pit` and `pst_ns` go together."""
-        st = format_timestamp(st_ns)
+        # format_timestamp() spelt out: a server spends a twentieth of a request's time here.
+        st_digits, rt_digits = str(st_ns).zfill(10), str(rt_ns).zfill(10)
+        st = f"{st_digits[:-9]}.{st_digits[-9:]}"
         reply = (
             f'{self._head}{it},"st":{st},"time":{st}{self._leap}'
-            f',"rt":{format_timestamp(rt_ns)}{self._tail}'
+            f',"rt":{rt_digits[:-9]}.{rt_digits[-9:]}{self._tail}'
         )
         if pit is not None and pst_ns is not None:
             reply += f',"pit":{pit},"pst":{format_timestamp(pst_ns)}'

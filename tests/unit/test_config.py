@@ -28,7 +28,7 @@ from webntpd.config.faults import KEYS
 from webntpd.exchange import ExchangeParameters, Kind
 from webntpd.ntp.types import PeerParameters, SystemParameters
 from webntpd.refclock import ShmParameters, SockParameters
-from webntpd.server import ServerParameters
+from webntpd.server import Limits, ServerParameters
 
 EXAMPLE = Path(__file__).parents[2] / "etc" / "webntpd.toml"
 
@@ -62,6 +62,50 @@ def faults(path: Path, read: Callable[[Path], Config] = load) -> list[str]:
 
 
 # -- what is right ---------------------------------------------------------------------------
+
+
+def test_every_key_of_the_server_reaches_it(write: Write, tmp_path: Path) -> None:
+    certificate = tmp_path / "certificate.pem"
+    certificate.touch()
+    path = write(
+        f"""
+        [server]
+        listen = ["systemd", "unix:/run/x"]
+        listen_tls = [":443"]
+        certificate = "{certificate}"
+        key = "{certificate}"
+        require_sync = true
+        kernel_timestamps = false
+        trusted_proxies = ["10.0.0.0/8", "::1", "unix"]
+        connections = 1
+        connections_per_address = 2
+        requests_per_second = 0.5
+        request_burst = 3
+        exempt_loopback = false
+        header_size = 1024
+        request_time = 1.5
+        idle_time = 2.5
+        """
+    )
+    assert load(path).server == ServerParameters(
+        listen=("systemd", "unix:/run/x"),
+        listen_tls=(":443",),
+        certificate=certificate,
+        key=certificate,
+        require_sync=True,
+        kernel_timestamps=False,
+        trusted_proxies=("10.0.0.0/8", "::1", "unix"),
+        limits=Limits(
+            connections=1,
+            connections_per_address=2,
+            requests_per_second=0.5,
+            request_burst=3,
+            exempt_loopback=False,
+            header_size=1024,
+            request_time=1.5,
+            idle_time=2.5,
+        ),
+    )
 
 
 def test_an_empty_file_gives_the_defaults(write: Write) -> None:
@@ -327,8 +371,21 @@ PEER = '[[peer]]\nurl = "ws://a"\n'
             PEER + '[[peer]]\nurl = "ws://b"\nnoselect = true\n[system]\nminimum_agreeing = 2',
             "[system] minimum_agreeing: asks for 2, but no more than 1 can agree",
         ),
-        ('[server]\nlisten = ["8080"]', "[server] listen: must be ADDRESS:PORT, not '8080'"),
-        ('[server]\nlisten = ["a:65536"]', "[server] listen: must be ADDRESS:PORT, not 'a:65536'"),
+        (
+            '[server]\nlisten = ["8080"]',
+            "[server] listen: must be ADDRESS:PORT, unix:/PATH or systemd, not '8080'",
+        ),
+        (
+            '[server]\nlisten = ["a:65536"]',
+            "[server] listen: must be ADDRESS:PORT, unix:/PATH or systemd, not 'a:65536'",
+        ),
+        ('[server]\nlisten = ["unix:x"]', None),
+        ('[server]\nlisten_tls = [":443"]', "[server]: listen_tls needs a certificate"),
+        (
+            '[server]\ntrusted_proxies = ["proxy"]',
+            "[server] trusted_proxies: must be an address, a network or \"unix\", not 'proxy'",
+        ),
+        ("[server]\nrequests_per_second = 0", None),
         (
             '[server]\nlisten = ["::1:80"]',
             "[server] listen: must be ADDRESS:PORT or [ADDRESS]:PORT for IPv6, not '::1:80'",

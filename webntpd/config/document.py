@@ -4,6 +4,7 @@ pydantic-settings reads it from the TOML file, and from the environment, which g
 file. Unknown keys are refused, and nothing is converted: `minpoll = "4"` is a fault.
 """
 
+import ipaddress
 import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -21,11 +22,14 @@ from pydantic_settings import (
 )
 
 from webntpd.exchange import Kind
+from webntpd.server import Limits
+from webntpd.server.listeners import SYSTEMD, UNIX
 
 ENV_PREFIX = "WEBNTPD_"
 ENV_DELIMITER = "__"
 
 DEFAULT_LEAP_FILE = Path("/usr/share/zoneinfo/leap-seconds.list")
+LIMITS = Limits()
 DEFAULT_SOCK = Path("/run/chrony/webntpd.sock")
 
 KINDS: dict[str, tuple[Kind, ...]] = {
@@ -84,12 +88,23 @@ def _origin(text: str) -> str:
 
 
 def _listen_address(text: str) -> str:
+    if text == SYSTEMD or (text.startswith(UNIX) and text.removeprefix(UNIX).startswith("/")):
+        return text
     host, colon, port = text.rpartition(":")
     if not colon or not port.isascii() or not port.isdecimal() or int(port) > 0xFFFF:
-        raise ValueError(f"must be ADDRESS:PORT, not {text!r}")
+        raise ValueError(f"must be ADDRESS:PORT, unix:/PATH or systemd, not {text!r}")
     # No address at all means all of them.
     if (":" in host) != (host.startswith("[") and host.endswith("]")):
         raise ValueError(f"must be ADDRESS:PORT or [ADDRESS]:PORT for IPv6, not {text!r}")
+    return text
+
+
+def _proxy(text: str) -> str:
+    if text != "unix":
+        try:
+            ipaddress.ip_network(text, strict=False)
+        except ValueError:
+            raise ValueError(f'must be an address, a network or "unix", not {text!r}') from None
     return text
 
 
@@ -116,6 +131,7 @@ def _name(text: str) -> str:
 PeerUrl = Annotated[str, AfterValidator(_peer_url)]
 ProxyUrl = Annotated[str, AfterValidator(_proxy_url)]
 CrossOrigin = Annotated[str, AfterValidator(_origin)]
+Proxy = Annotated[str, AfterValidator(_proxy)]
 ListenAddress = Annotated[str, AfterValidator(_listen_address)]
 Name = Annotated[str, AfterValidator(_name)]
 # TOML has neither paths nor enumerations: those two are made from text.
@@ -125,6 +141,7 @@ KindName = Annotated[Kind, Field(strict=False)]
 
 Poll = Annotated[int, Field(ge=0, le=17)]
 Count = Annotated[int, Field(ge=1, le=64)]
+Positive = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(ge=0)]
 PositiveSeconds = Annotated[float, Field(gt=0)]
 
@@ -192,9 +209,29 @@ class SystemSection(Section):
 
 class ServerSection(Section):
     listen: list[ListenAddress] = []
+    listen_tls: list[ListenAddress] = []
+    certificate: FilePath | None = None
+    key: FilePath | None = None
     allow_cross_origin: bool | list[CrossOrigin] = False
     local: bool = False
     max_error: PositiveSeconds | None = None
+    require_sync: bool = False
+    kernel_timestamps: bool = True
+    trusted_proxies: list[Proxy] = []
+    connections: Positive = LIMITS.connections
+    connections_per_address: Positive = LIMITS.connections_per_address
+    requests_per_second: PositiveSeconds = LIMITS.requests_per_second
+    request_burst: Positive = LIMITS.request_burst
+    exempt_loopback: bool = LIMITS.exempt_loopback
+    header_size: Annotated[int, Field(ge=256, le=65536)] = LIMITS.header_size
+    request_time: PositiveSeconds = LIMITS.request_time
+    idle_time: PositiveSeconds = LIMITS.idle_time
+
+    @model_validator(mode="after")
+    def _agree(self) -> "ServerSection":
+        if self.listen_tls and self.certificate is None:
+            raise ValueError("listen_tls needs a certificate")
+        return self
 
 
 class LeapSection(Section):

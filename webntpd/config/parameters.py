@@ -18,7 +18,7 @@ from webntpd.config.document import (
 from webntpd.exchange import ExchangeParameters
 from webntpd.ntp.types import PeerParameters, SystemParameters
 from webntpd.refclock import RefclockParameters, ShmParameters, SockParameters
-from webntpd.server import ServerParameters
+from webntpd.server import Limits, ServerParameters
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,7 @@ def refclock_parameters(section: ShmSection | SockSection) -> RefclockParameters
 
 
 def server_parameters(section: ServerSection) -> ServerParameters | None:
-    if not section.listen:
+    if not section.listen and not section.listen_tls:
         return None
     origins = section.allow_cross_origin
     return ServerParameters(
@@ -122,4 +122,11 @@ def server_parameters(section: ServerSection) -> ServerParameters | None:
         allow_cross_origin=tuple(origins) if isinstance(origins, list) else origins,
         local=section.local,
         max_error=section.max_error,
+        listen_tls=tuple(section.listen_tls),
+        certificate=section.certificate,
+        key=section.key,
+        require_sync=section.require_sync,
+        kernel_timestamps=section.kernel_timestamps,
+        trusted_proxies=tuple(section.trusted_proxies),
+        limits=Limits(**section.model_dump(include=set(Limits.__dataclass_fields__))),
     )

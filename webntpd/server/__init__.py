@@ -6,7 +6,8 @@ connection (one conversation, free of I/O), http and websocket (what is said in 
 """
 
 from webntpd.server.counters import Counters
+from webntpd.server.limits import Limits
 from webntpd.server.parameters import ServerError, ServerParameters
 from webntpd.server.service import serve
 
-__all__ = ["Counters", "ServerError", "ServerParameters", "serve"]
+__all__ = ["Counters", "Limits", "ServerError", "ServerParameters", "serve"]
