@@ -63,16 +63,18 @@ def run(place: Place, load: Load, seconds: float, chronyd: str | None) -> Outcom
 def serving(place: Place) -> Iterator[tuple[Process, Mapping[Transport, str]]]:
     """A server, and its URLs. It may take a while to be there."""
     listen = f"{place.address}:{free_port()}"
-    argv = (*place.server, sys.executable, "-m", "webntpd", "serve", listen, "--local")
+    argv = (*place.server, sys.executable, "-m", "benchmarks.accuracy.server", listen)
     with running(argv) as server:
-        yield (
-            server,
-            {
-                Transport.HTTP: f"http://{listen}/json",
-                Transport.WS: f"ws://{listen}/json",
-            },
-        )
-        server.check()
+        try:
+            yield (
+                server,
+                {
+                    Transport.HTTP: f"http://{listen}/json",
+                    Transport.WS: f"ws://{listen}/json",
+                },
+            )
+        finally:
+            server.check()  # if it has ended, then that is why the client failed
 
 
 def record(place: Place, urls: Mapping[Transport, str], seconds: float) -> Recorded:
