@@ -13,7 +13,8 @@ from benchmarks.accuracy.cost import Cost, costs
 from benchmarks.accuracy.marks import marks
 from benchmarks.accuracy.modes import Asking, Transport
 from benchmarks.accuracy.places import LOOPBACK, Place, Unavailable, veth
-from benchmarks.accuracy.setting import Load, Outcome, run, serving
+from benchmarks.accuracy.server import serving
+from benchmarks.accuracy.setting import Load, Outcome, run
 from benchmarks.accuracy.table import as_json, cost_lines, mark_lines, outcome_lines
 from benchmarks.accuracy.yardstick import find_chronyd
 from benchmarks.common.process import ProcessError
@@ -76,8 +77,8 @@ def places() -> Iterator[Sequence[Place]]:
 
 
 def cost_over_loopback() -> Mapping[Asking, Cost]:
-    with serving(LOOPBACK) as (server, urls):
-        return trio.run(costs, urls[Transport.WS], server.pid)
+    with serving(LOOPBACK) as server:
+        return trio.run(costs, server.urls[Transport.WS], server.pid)
 
 
 def show(lines: Iterable[str]) -> None:

@@ -1,8 +1,8 @@
 """One run: everything that is compared, in one place, beside one load."""
 
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -10,8 +10,9 @@ from benchmarks.accuracy.client import Recorded
 from benchmarks.accuracy.figures import Figures, by_mode, figures, made_of
 from benchmarks.accuracy.modes import Mode, Series, Transport
 from benchmarks.accuracy.places import DIE_WITH_US, Place
+from benchmarks.accuracy.server import Serving, serving
 from benchmarks.accuracy.yardstick import INTERVAL, yardstick
-from benchmarks.common.process import Process, free_port, running
+from benchmarks.common.process import running
 
 
 class Load(StrEnum):
@@ -44,10 +45,10 @@ def run(place: Place, load: Load, seconds: float, chronyd: str | None) -> Outcom
     """Start server, yardstick and load, let the client ask, and work out the figures."""
     with ExitStack() as stack:
         measured = stack.enter_context(yardstick(chronyd, place)) if chronyd else None
-        _, urls = stack.enter_context(serving(place))
+        server = stack.enter_context(serving(place))
         if load is Load.BUSY:
             stack.enter_context(running(SPIN))
-        recorded = record(place, urls, seconds)
+        recorded = record(place, server, seconds)
         measurements = measured(recorded.begin, recorded.end) if measured else ()
     return Outcome(
         place=place.name,
@@ -59,29 +60,12 @@ def run(place: Place, load: Load, seconds: float, chronyd: str | None) -> Outcom
     )
 
 
-@contextmanager
-def serving(place: Place) -> Iterator[tuple[Process, Mapping[Transport, str]]]:
-    """A server, and its URLs. It may take a while to be there."""
-    listen = f"{place.address}:{free_port()}"
-    argv = (*place.server, sys.executable, "-m", "benchmarks.accuracy.server", listen)
-    with running(argv) as server:
-        try:
-            yield (
-                server,
-                {
-                    Transport.HTTP: f"http://{listen}/json",
-                    Transport.WS: f"ws://{listen}/json",
-                },
-            )
-        finally:
-            server.check()  # if it has ended, then that is why the client failed
-
-
-def record(place: Place, urls: Mapping[Transport, str], seconds: float) -> Recorded:
+def record(place: Place, server: Serving, seconds: float) -> Recorded:
     """Run the client's process."""
     argv = (
         *place.client, sys.executable, "-m", "benchmarks.accuracy.client",
-        "--seconds", str(seconds), "--interval", str(INTERVAL), *urls.values(),
+        "--seconds", str(seconds), "--interval", str(INTERVAL), "--ca-file", str(server.ca_file),
+        *server.urls.values(),
     )  # fmt: skip
     with running(argv) as client:
         return Recorded.from_json(client.output(seconds * 2 + PATIENCE))
