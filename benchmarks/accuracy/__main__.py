@@ -2,9 +2,12 @@
 
 import argparse
 import json
+import os
+import platform
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 import trio
@@ -32,6 +35,10 @@ def main() -> int:
     parser.add_argument("--json", type=Path, metavar="FILE", help="figures in seconds")
     parser.add_argument("--picture", type=Path, metavar="FILE", help="an SVG or a PNG")
     arguments = parser.parse_args()
+    if arguments.picture and find_spec("matplotlib") is None:
+        parser.error("a picture needs matplotlib: install the extra `bench`")
+    here = machine()
+    print(f"{here}\n")
     try:
         outcomes, cost = measure(arguments.seconds)
     except (ProcessError, OSError) as error:
@@ -41,12 +48,19 @@ def main() -> int:
     show([*cost_lines(cost), ""])
     show(mark_lines(judged))
     if arguments.json:
-        arguments.json.write_text(json.dumps(as_json(outcomes, cost, judged), indent=1) + "\n")
+        found = {"machine": here, **as_json(outcomes, cost, judged)}
+        arguments.json.write_text(json.dumps(found, indent=1) + "\n")
     if arguments.picture:
         from benchmarks.accuracy.picture import draw  # noqa: PLC0415  # matplotlib is an extra
 
         draw(outcomes, arguments.picture)
     return 0
+
+
+def machine() -> str:
+    """What else bears on the figures: a machine that others use too is not idle."""
+    load, _, _ = os.getloadavg()
+    return f"{platform.system()} {platform.release()}, {os.cpu_count()} cores, load {load:.1f}"
 
 
 def measure(seconds: float) -> tuple[Sequence[Outcome], Mapping[Asking, Cost]]:
