@@ -1,5 +1,6 @@
 from dataclasses import replace
 from random import Random
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -11,9 +12,11 @@ from webntpd.ntp.types import (
     MAXDIST,
     PHI,
     Estimate,
+    Failure,
     Leap,
     NoEstimate,
     PeerReport,
+    Rejection,
     SystemParameters,
     Tally,
     Verdict,
@@ -38,6 +41,8 @@ A, B, C, D = (report(name) for name in "abcd")
 LIAR = report("liar", WRONG)
 DEAD = report("dead", reach=0)
 FILLING = replace(report("filling"), estimate=estimate(stages=3))
+UNTRIED = report("untried", offset=None, reach=0)
+REFUSED = Failure(Rejection.CONNECT, "refused")
 
 
 # Fitness
@@ -62,7 +67,7 @@ def test_one_fit_peer_is_enough() -> None:
         pytest.param(report("a", noselect=True), id="noselect"),
         pytest.param(report("a", noselect=True, offset=None), id="noselect without estimate"),
         pytest.param(replace(A, estimate=estimate(delay=2 * MAXDIST + 0.1)), id="too far"),
-        pytest.param(report("a", offset=None, reach=0), id="never answered"),
+        pytest.param(replace(UNTRIED, name="a", last_failure=REFUSED), id="never answered"),
     ],
 )
 def test_an_unfit_peer_has_no_vote_but_is_shown(unfit: PeerReport) -> None:
@@ -90,11 +95,16 @@ def test_without_any_peer_there_is_no_peer() -> None:
 # Those who have too few samples yet
 
 
-@pytest.mark.parametrize("newcomer", [FILLING, report("filling", offset=None)])
-def test_a_reachable_peer_with_too_few_samples_is_waited_for(newcomer: PeerReport) -> None:
+@pytest.mark.parametrize("newcomer", [FILLING, report("filling", offset=None), UNTRIED])
+def test_a_peer_that_may_soon_have_a_vote_is_waited_for(newcomer: PeerReport) -> None:
     assert verdict_of(newcomer).estimate is NoEstimate.WAITING
     assert verdict_of(LIAR, newcomer).estimate is NoEstimate.WAITING
     assert tallies(verdict_of(A, newcomer)) == "x "
+
+
+@pytest.mark.parametrize("heard", [{"last_failure": REFUSED}, {"last_reply_ns": ns(1)}])
+def test_nobody_waits_for_a_peer_that_was_asked_and_is_silent(heard: dict[str, Any]) -> None:
+    assert tallies(verdict_of(A, replace(UNTRIED, **heard))) == "* "
 
 
 def test_a_majority_does_not_wait_for_the_rest() -> None:

@@ -3,9 +3,9 @@
 A vote is a pure function of the reports. No majority, no estimate: a wrong time is worse than no
 time, and whoever disciplines the clock coasts well without us.
 
-A peer that is reachable but has too few samples yet has no vote, but counts as one of those whose
-majority it takes. So the first of several to be ready, which may be the liar among them, does not
-speak for all at the start or after a discontinuity. A dead peer counts for nothing.
+A peer that was not asked yet, or is reachable but has too few samples, has no vote, but counts as
+one of those whose majority it takes. So the first of several to be ready, which may be the liar
+among them, does not speak for all at the start. A dead peer counts for nothing.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -106,9 +106,10 @@ def is_fit(report: PeerReport, parameters: SystemParameters, now_ns: int) -> boo
 
 
 def is_undecided(report: PeerReport) -> bool:
-    """Whether a peer answers but has too few samples for a vote yet."""
+    """Whether a peer may have a vote soon: its first answer is due, or its next few samples."""
     few = report.estimate is None or report.estimate.stages < MIN_SAMPLES
-    return few and report.reach != 0 and not report.noselect
+    untried = report.last_reply_ns is None and report.last_failure is None
+    return few and (report.reach != 0 or untried) and not report.noselect
 
 
 def why_none(candidates: Sequence[Candidate], undecided: int) -> NoEstimate:

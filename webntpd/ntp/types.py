@@ -217,7 +217,7 @@ class NoEstimate(StrEnum):
     """Why the system process has nothing to publish."""
 
     NO_PEER = "no peer is reachable and fit"
-    WAITING = "reachable peers have too few samples yet"
+    WAITING = "the peers have too few samples yet"
     NO_MAJORITY = "no majority of the peers agrees"
     TOO_FEW = "fewer peers agree than minimum_agreeing asks for"
 
