@@ -1,6 +1,7 @@
 """The programs that discipline clocks, as a test sees them: what they believe, in RFC 5905's sign.
 
-Each is configured to poll as fast as it can, and none of them to touch the clock.
+Each polls every few seconds, the fastest at which no poll goes empty for long: a peer that is
+polled each second has a new best sample less often. None of them is to touch the clock.
 """
 
 import os
@@ -11,8 +12,6 @@ from pathlib import Path
 from tests.system.harness import Sandbox, eventually, require, unavailable
 
 UNIT = 2
-CHRONY_PORT = "32323"
-FAST_REFCLOCK = f"refclock shm unit {UNIT} refid WEB minpoll 1 maxpoll 1"
 NTPSEC = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "webntpd" / "ntpsec"
 
 
@@ -26,35 +25,34 @@ class View:
 
     def agrees(self, offset: float, within: float = 1e-3) -> bool:
         """Whether it has taken at least two samples, trusts them, and read them right."""
-        return self.selected and self.reach >= 3 and abs(self.offset - offset) < within
+        samples = self.reach.bit_count()
+        return self.selected and samples >= 2 and abs(self.offset - offset) < within
 
 
 class Chrony:
     """chronyd, which with -x only keeps an account of how wrong the clock is."""
 
-    def __init__(self, sandbox: Sandbox, refclock: str) -> None:
+    def __init__(self, sandbox: Sandbox, refclock: str, port: int) -> None:
+        self.name = f"chronyd by {refclock}"
         self._sandbox = sandbox
-        self._chronyc = (
-            require("chronyc"), "-n", "-c", "-h", "127.0.0.1", "-p", CHRONY_PORT
-        )  # fmt: skip
-        config = sandbox.path / "chrony.conf"
+        self._chronyc = (require("chronyc"), "-n", "-c", "-h", "127.0.0.1", "-p", str(port))
+        config = sandbox.path / f"chrony-{port}.conf"
         config.write_text(
-            f"refclock {refclock} refid WEB poll 0 dpoll -1 filter 1 delay 0.001 precision 1e-4\n"
-            f"cmdport {CHRONY_PORT}\nbindcmdaddress 127.0.0.1\nport 0\n"
-            f"pidfile {sandbox.path}/chronyd.pid\n"
+            f"refclock {refclock} refid WEB poll 1 dpoll -1 filter 1 delay 0.001 precision 1e-4\n"
+            f"cmdport {port}\nbindcmdaddress 127.0.0.1\nport 0\n"
+            f"pidfile {sandbox.path}/chronyd-{port}.pid\n"
         )
         self.program = sandbox.start(require("chronyd"), "-x", "-d", "-u", "root", "-f", config)
 
     @classmethod
-    def by_shm(cls, sandbox: Sandbox) -> "Chrony":
-        return cls(sandbox, f"SHM {UNIT}:perm=0600")
+    def by_shm(cls, sandbox: Sandbox, unit: int = UNIT) -> "Chrony":
+        return cls(sandbox, f"SHM {unit}:perm=0600", port=32323)
 
     @classmethod
-    def by_sock(cls, sandbox: Sandbox) -> tuple["Chrony", Path]:
-        path = sandbox.path / "chrony.sock"
-        consumer = cls(sandbox, f"SOCK {path}")
+    def by_sock(cls, sandbox: Sandbox, path: Path) -> "Chrony":
+        consumer = cls(sandbox, f"SOCK {path}", port=32324)
         eventually(path.exists, "chronyd's socket")
-        return consumer, path
+        return consumer
 
     def view(self) -> View | None:
         """`tracking` has the sum of all corrections that -x kept chronyd from making."""
@@ -66,12 +64,18 @@ class Chrony:
 
 
 class NtpSec:
-    """NTPsec's ntpd, unpacked by fetch-ntpsec because its package conflicts with chrony's."""
+    """NTPsec's ntpd, unpacked by fetch-ntpsec because its package conflicts with chrony's.
 
-    def __init__(self, sandbox: Sandbox, refclock: str = FAST_REFCLOCK) -> None:
+    `refclocks` are the lines for its configuration, if not the fastest ones; `unit` is the one
+    that is looked at.
+    """
+
+    def __init__(self, sandbox: Sandbox, unit: int = UNIT, refclocks: str = "") -> None:
         if not (NTPSEC / "usr/sbin/ntpd").exists():
             unavailable("NTPsec is not unpacked: run tests/system/fetch-ntpsec")
+        self.name = f"NTPsec by SHM {unit}"
         self._sandbox = sandbox
+        self._remote = f"SHM({unit})"
         libraries = next(NTPSEC.glob("usr/lib/*/ntp"))
         self._env = {
             "PYTHONPATH": f"{NTPSEC}/usr/lib/python3/dist-packages",
@@ -79,7 +83,8 @@ class NtpSec:
         }
         config = sandbox.path / "ntp.conf"
         config.write_text(
-            f"disable ntp\n{refclock}\nrestrict default nomodify\nrestrict 127.0.0.1\n"
+            "disable ntp\nrestrict default nomodify\nrestrict 127.0.0.1\n"
+            + (refclocks or f"refclock shm unit {unit} refid WEB minpoll 2 maxpoll 2\n")
         )
         self.program = sandbox.start(
             NTPSEC / "usr/sbin/ntpd", "-n", "-g", "-c", config, "-I", "lo",
@@ -93,11 +98,16 @@ class NtpSec:
 
     def view(self) -> View | None:
         """From the line of `ntpq -p`: tally, remote, refid, st, t, when, poll, reach, delay, ..."""
-        line = re.search(r"^(.)SHM\(2\) +\.WEB\. +(.*)$", self.ntpq("-pn"), re.MULTILINE)
+        pattern = rf"^(.){re.escape(self._remote)} +\.WEB\. +(.*)$"
+        line = re.search(pattern, self.ntpq("-pn"), re.MULTILINE)
         if line is None:
             return None
         reach, _, offset = line[2].split()[4:7]
         return View(line[1] == "*", int(reach, 8), float(offset) / 1e3)
 
 
-Consumer = Chrony | NtpSec
+def wait_until_they_believe(offset: float, *consumers: Chrony | NtpSec) -> None:
+    """Wait until all of them report the offset, s, and follow it."""
+    for consumer in consumers:
+        what = f"{consumer.name} believes {offset}"
+        eventually(consumer.view, what, until=lambda view: view and view.agrees(offset))

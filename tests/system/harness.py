@@ -38,15 +38,14 @@ def require(program: str) -> str:
     return found or unavailable(f"{program} is not installed")
 
 
-def eventually(probe: Callable[[], T | None], what: str, patience: float = PATIENCE) -> T:
-    """The first result of `probe` that is true."""
-    deadline = time.monotonic() + patience
-    while True:
-        if result := probe():
-            return result
+def eventually(probe: Callable[[], T], what: str, until: Callable[[T], object] = bool) -> T:
+    """The first result of `probe` that is what we wait for: one that is true, if not told else."""
+    deadline = time.monotonic() + PATIENCE
+    while not until(result := probe()):
         if time.monotonic() > deadline:
-            pytest.fail(f"{what}: not within {patience} s")
+            pytest.fail(f"{what}: not within {PATIENCE} s, but {result!r}")
         time.sleep(POLL_INTERVAL)
+    return result
 
 
 class Program:
@@ -100,6 +99,10 @@ class Sandbox:
             "--inh-caps=-sys_time",
             "--pdeathsig=KILL",
         )
+
+    def at_end(self, action: Callable[[], object]) -> None:
+        """Do this when the sandbox ends, before what was started earlier is ended."""
+        self._programs.callback(action)
 
     def start(self, *argv: str | Path, env: Mapping[str, str] | None = None) -> Program:
         """Start a program, which is ended with the sandbox. Its output shows if the test fails."""

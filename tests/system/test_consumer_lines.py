@@ -38,6 +38,6 @@ def test_chronyd_accepts_its_lines(tmp_path: Path) -> None:
 
 
 def test_ntpsec_accepts_its_lines(sandbox: Sandbox) -> None:
-    ntpd = NtpSec(sandbox, "\n".join(consumer_lines(CONFIG, Consumer.NTPSEC)))
+    ntpd = NtpSec(sandbox, refclocks="\n".join(consumer_lines(CONFIG, Consumer.NTPSEC)) + "\n")
     eventually(ntpd.view, "the refclock in ntpq's table")
     assert "syntax error" not in ntpd.program.output

@@ -5,11 +5,10 @@ import sys
 
 import pytest
 
-from tests.system.consumers import UNIT, Chrony, Consumer, NtpSec
+from tests.system.consumers import UNIT, Chrony, NtpSec, wait_until_they_believe
 from tests.system.harness import Sandbox, eventually, require
 
 pytestmark = pytest.mark.system
-either_sign = pytest.mark.parametrize("offset", [0.25, -0.25])
 
 
 def publish(sandbox: Sandbox, output: object, offset: float) -> None:
@@ -18,30 +17,13 @@ def publish(sandbox: Sandbox, output: object, offset: float) -> None:
     eventually(lambda: "ready" in publisher.output, "the publisher")
 
 
-def believes(consumer: Consumer, offset: float) -> bool:
-    view = consumer.view()
-    return view is not None and view.agrees(offset)
-
-
-@either_sign
-def test_chronyd_reads_the_offset_from_shm(sandbox: Sandbox, offset: float) -> None:
-    publish(sandbox, UNIT, offset)
-    chrony = Chrony.by_shm(sandbox)
-    eventually(lambda: believes(chrony, offset), f"chronyd believes {offset}")
-
-
-@either_sign
-def test_chronyd_reads_the_offset_from_its_socket(sandbox: Sandbox, offset: float) -> None:
-    chrony, path = Chrony.by_sock(sandbox)
-    publish(sandbox, path, offset)
-    eventually(lambda: believes(chrony, offset), f"chronyd believes {offset}")
-
-
-@either_sign
-def test_ntpsec_reads_the_offset_from_shm(sandbox: Sandbox, offset: float) -> None:
-    publish(sandbox, UNIT, offset)
-    ntpd = NtpSec(sandbox)
-    eventually(lambda: believes(ntpd, offset), f"ntpd believes {offset}")
+@pytest.mark.parametrize("offset", [0.25, -0.25])
+def test_every_consumer_reads_the_offset(sandbox: Sandbox, offset: float) -> None:
+    path = sandbox.path / "chrony.sock"
+    by_sock = Chrony.by_sock(sandbox, path)
+    for output in (2, 3, path):
+        publish(sandbox, output, offset)
+    wait_until_they_believe(offset, Chrony.by_shm(sandbox, 2), NtpSec(sandbox, 3), by_sock)
 
 
 def test_ntpshmmon_reads_every_field(sandbox: Sandbox) -> None:
