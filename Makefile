@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 BENCH  := $(VENV)/.bench
 
-.PHONY: help run test check lint types coverage test-oldest simulate bench-accuracy bench-server lock clean
+.PHONY: help run test check lint types coverage test-oldest simulate bench-accuracy bench-server deb lock clean
 
 help:            ## list the targets
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/: .*## /\t/' | expand -t 16
@@ -52,6 +52,9 @@ bench-accuracy: $(BENCH)  ## offsets that ought to be zero, beside chronyd's (AR
 bench-server: $(BENCH)  ## the embedded server under load, beside nginx and others (ARGS="--quick --json FILE")
 	@mkdir -p build
 	$(BIN)/python -m benchmarks.server --picture build/server.svg $(ARGS)
+
+deb:             ## the Debian package, built in a Debian 13 root directory, into dist/ (needs root)
+	packaging/build-deb
 
 clean:           ## remove the environment and caches
 	rm -rf $(VENV) .venv-oldest .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage

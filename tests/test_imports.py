@@ -11,7 +11,7 @@ ROOT = Path(__file__).parent.parent / "webntpd"
 LAYERS: list[set[str]] = [
     {"__main__"},
     {"cli", "compat"},
-    {"arguments", "demo", "query"},
+    {"arguments", "demo", "query", "units"},
     {"consumers", "render", "terminal"},
     {"supervisor"},
     {"peer_task", "system_task"},

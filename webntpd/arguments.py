@@ -51,6 +51,7 @@ def make_parser() -> argparse.ArgumentParser:
     consumer = command("consumer-config", "Print what the clock's daemon must be told", CONSUMER)
     consumer.add_argument("consumer", choices=[*map(str, Consumer)], metavar="CONSUMER")
     _add_config(consumer)
+    command("install-unit", "Install the units for systemd, after pip or pipx", INSTALL_UNIT)
     return parser
 
 
@@ -86,6 +87,12 @@ Prints one line for each fault, with file, key and reason.
 CONSUMER = f"""
 CONSUMER is one of {", ".join(Consumer)}. The lines are those
 for this very configuration: unit or socket, poll, delay, precision.
+"""
+
+
+INSTALL_UNIT = """
+Writes the units to /etc/systemd/system, and /etc/webntpd.toml unless it exists,
+and says what to do next. Needs root. A distribution's package has its units.
 """
 
 

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import trio
 
-from webntpd import log
+from webntpd import log, units
 from webntpd.arguments import make_parser
 from webntpd.clock import Clock, ShiftedClock, SystemClock
 from webntpd.config import (
@@ -41,7 +41,7 @@ USAGE = 2
 INTERRUPTED = 130
 """As a shell has it for SIGINT."""
 
-NOT_DONE = (RefclockError, ServerError, ConsumerError)
+NOT_DONE = (RefclockError, ServerError, ConsumerError, units.UnitError)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -168,10 +168,26 @@ def consumer_config(arguments: argparse.Namespace) -> int:
     return OK
 
 
+UNITS_INSTALLED = """
+Then:
+    systemd-sysusers
+    systemctl daemon-reload
+    webntpd check-config        # after naming servers in /etc/webntpd.toml
+    systemctl enable --now webntpd"""
+
+
+def install_unit(_arguments: argparse.Namespace) -> int:
+    for path in units.install(units.data_directory(), units.command()):
+        print(f"wrote {path}")
+    print(UNITS_INSTALLED)
+    return OK
+
+
 COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "run": run,
     "query": query,
     "serve": serve,
     "check-config": check_config,
     "consumer-config": consumer_config,
+    "install-unit": install_unit,
 }

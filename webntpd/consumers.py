@@ -142,13 +142,16 @@ def ntpd_polls(output: Output) -> str:
 
 
 def ntpd_rs(output: Output) -> Iterator[str]:
-    """It takes a sample's time of arrival for that of its measurement, hence the wider bound."""
+    """It takes a sample's time of arrival for that of its measurement, hence the wider bound.
+
+    1.4 takes the variance only; versions after it would rather have `precision`, but still take it.
+    """
     match output.spec.parameters:
         case SockParameters(path):
             yield "[[source]]"
             yield 'mode = "sock"'
             yield f"path = {json.dumps(str(path))}"
-            yield f"precision = {max(output.error, 5e-3):g}"
+            yield f"measurement_noise_estimate = {max(output.error, 5e-3) ** 2:g}"
 
 
 WRITERS: dict[Consumer, Callable[[Output], Iterator[str]]] = {

@@ -17,7 +17,7 @@ CONFIG = Config(
     (PeerSpec(ExchangeParameters("ws://a", Kind.WEBSOCKET), PeerParameters("a")),),
     (
         RefclockSpec(ShmParameters(UNIT)),
-        RefclockSpec(SockParameters(Path("/run/chrony/webntpd.sock"))),
+        RefclockSpec(SockParameters(Path("/run/chrony.webntpd.sock"))),
         RefclockSpec(ShmParameters(3), "a"),
     ),
 )

@@ -12,7 +12,8 @@ from webntpd.ntp.types import PeerParameters
 from webntpd.refclock import ShmParameters, SockParameters
 
 SHM = RefclockSpec(ShmParameters(2))
-SOCK = RefclockSpec(SockParameters(Path("/run/chrony/webntpd.sock")))
+SOCK_PATH = "/run/chrony.webntpd.sock"
+SOCK = RefclockSpec(SockParameters(Path(SOCK_PATH)))
 
 
 def peer(parameters: PeerParameters) -> PeerSpec:
@@ -31,7 +32,7 @@ def test_chrony_reads_both_kinds() -> None:
     assert code(Config(PEERS, (SHM, SOCK)), Consumer.CHRONY) == [
         ("refclock SHM 2:perm=0600 refid WEB poll 8 dpoll 0 filter 1 delay 0.05 precision 0.001"),
         (
-            "refclock SOCK /run/chrony/webntpd.sock refid WEB2 poll 8 filter 1"
+            "refclock SOCK /run/chrony.webntpd.sock refid WEB2 poll 8 filter 1"
             " delay 0.05 precision 0.001"
         ),
     ]
@@ -52,7 +53,7 @@ def test_ntpd_has_an_address_for_the_driver() -> None:
 def test_ntpd_rs_gets_toml() -> None:
     lines = consumer_lines(Config(PEERS, (SOCK,)), Consumer.NTPD_RS)
     assert tomllib.loads("\n".join(lines)) == {
-        "source": [{"mode": "sock", "path": "/run/chrony/webntpd.sock", "precision": 5e-3}]
+        "source": [{"mode": "sock", "path": SOCK_PATH, "measurement_noise_estimate": 2.5e-5}]
     }
 
 
@@ -65,8 +66,8 @@ def test_the_lines_begin_with_the_file_they_belong_to(consumer: Consumer) -> Non
 @pytest.mark.parametrize(
     ("consumer", "other"),
     [
-        (Consumer.NTPSEC, "# SOCK /run/chrony/webntpd.sock is nothing that ntpsec can read"),
-        (Consumer.NTPD, "# SOCK /run/chrony/webntpd.sock is nothing that ntpd can read"),
+        (Consumer.NTPSEC, "# SOCK /run/chrony.webntpd.sock is nothing that ntpsec can read"),
+        (Consumer.NTPD, "# SOCK /run/chrony.webntpd.sock is nothing that ntpd can read"),
         (Consumer.NTPD_RS, "# SHM unit 2 is nothing that ntpd-rs can read"),
     ],
 )

@@ -13,7 +13,10 @@ GOOD = ClockState(synchronised=True, max_error=0.25)
 
 
 def test_this_machines_kernel_tells_a_maximum_error_within_its_own_limit() -> None:
-    state = kernel_state()
+    try:
+        state = kernel_state()
+    except PermissionError as error:  # in many containers
+        pytest.skip(str(error))
     assert state.max_error is not None
     assert 0 <= state.max_error <= 16
 

@@ -29,8 +29,9 @@ ENV_PREFIX = "WEBNTPD_"
 ENV_DELIMITER = "__"
 
 DEFAULT_LEAP_FILE = Path("/usr/share/zoneinfo/leap-seconds.list")
+DEFAULT_SOCK = Path("/run/chrony.webntpd.sock")
+"""Not in /run/chrony, which is closed to all users but chrony's own."""
 LIMITS = Limits()
-DEFAULT_SOCK = Path("/run/chrony/webntpd.sock")
 
 KINDS: dict[str, tuple[Kind, ...]] = {
     "http": (Kind.HTTP, Kind.TIME_HEADER),
