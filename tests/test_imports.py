@@ -9,7 +9,7 @@ ROOT = Path(__file__).parent.parent / "webntpd"
 
 # From the top to the bottom: a module may import its own layer and those below it.
 LAYERS: list[set[str]] = [
-    {"__main__"},
+    {"__main__", "worker"},
     {"cli", "compat"},
     {"arguments", "demo", "query", "units"},
     {"consumers", "render", "terminal"},

@@ -77,6 +77,7 @@ def test_every_key_of_the_server_reaches_it(write: Write, tmp_path: Path) -> Non
         require_sync = true
         kernel_timestamps = false
         trusted_proxies = ["10.0.0.0/8", "::1", "unix"]
+        workers = 4
         connections = 1
         connections_per_address = 2
         requests_per_second = 0.5
@@ -95,6 +96,7 @@ def test_every_key_of_the_server_reaches_it(write: Write, tmp_path: Path) -> Non
         require_sync=True,
         kernel_timestamps=False,
         trusted_proxies=("10.0.0.0/8", "::1", "unix"),
+        workers=4,
         limits=Limits(
             connections=1,
             connections_per_address=2,

@@ -56,8 +56,9 @@ class Running:
         return client
 
     async def hang_up(self) -> None:
-        for client in self.clients:
-            await client.aclose()
+        with trio.CancelScope(shield=True):
+            for client in self.clients:
+                await client.aclose()
 
 
 @asynccontextmanager

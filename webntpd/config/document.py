@@ -219,6 +219,7 @@ class ServerSection(Section):
     require_sync: bool = False
     kernel_timestamps: bool = True
     trusted_proxies: list[Proxy] = []
+    workers: Annotated[int, Field(ge=0, le=256)] = 0
     connections: Positive = LIMITS.connections
     connections_per_address: Positive = LIMITS.connections_per_address
     requests_per_second: PositiveSeconds = LIMITS.requests_per_second

@@ -128,5 +128,6 @@ def server_parameters(section: ServerSection) -> ServerParameters | None:
         require_sync=section.require_sync,
         kernel_timestamps=section.kernel_timestamps,
         trusted_proxies=tuple(section.trusted_proxies),
+        workers=section.workers,
         limits=Limits(**section.model_dump(include=set(Limits.__dataclass_fields__))),
     )

@@ -1,6 +1,7 @@
 """What the server has done since it started."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Self
 
 from webntpd.status import ServerStatus
 
@@ -14,6 +15,12 @@ class Counters:
     requests: int = 0
     messages: int = 0
     refusals: int = 0
+
+    def add(self, now: Self, *, since: Self) -> None:
+        """Add what another's counters have become `now`, `since` they were last added."""
+        for field in fields(self):
+            grown = getattr(now, field.name) - getattr(since, field.name)
+            setattr(self, field.name, getattr(self, field.name) + grown)
 
     def status(self) -> ServerStatus:
         return ServerStatus(

@@ -28,10 +28,15 @@ _FIRST_PASSED = 3  # sd_listen_fds(3): SD_LISTEN_FDS_START
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """A listening socket, and whether TLS is spoken on it. `file` is to be removed after it."""
+    """A listening socket, and whether TLS is spoken on it.
+
+    `worker` is the number of the worker that it is for, None if they share it, and `file` is to
+    be removed after it.
+    """
 
     socket: socket.socket
     tls: bool
+    worker: int | None = None
     file: Path | None = None
 
     @property
@@ -48,13 +53,16 @@ class Listener:
             self.file.unlink(missing_ok=True)
 
 
-async def listen(addresses: Iterable[str], *, tls: bool = False) -> list[Listener]:
-    """Open a socket for each address that the texts stand for. Raises ServerError."""
+async def listen(addresses: Iterable[str], *, tls: bool = False, copies: int = 1) -> list[Listener]:
+    """Open a socket for each address that the texts stand for. Raises ServerError.
+
+    Of TCP sockets there are as many copies as workers, on one port.
+    """
     listeners: list[Listener] = []
     try:
         for address in addresses:
             try:
-                for listener in await _open(address, tls=tls):
+                for listener in await _open(address, tls=tls, copies=copies):
                     listeners.append(listener)  # noqa: PERF402 - those before a failure count
             except OSError as error:
                 raise ServerError(f"cannot listen on {address}: {_reason(error)}") from error
@@ -77,7 +85,7 @@ def split_address(address: str) -> tuple[str | None, int]:
     return host or None, int(port)
 
 
-async def _open(address: str, *, tls: bool) -> list[Listener]:
+async def _open(address: str, *, tls: bool, copies: int) -> list[Listener]:
     if address == SYSTEMD:
         return _passed(tls=tls)
     if address.startswith(UNIX):
@@ -86,27 +94,34 @@ async def _open(address: str, *, tls: bool) -> list[Listener]:
     found = await trio.socket.getaddrinfo(
         host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )
-    return [Listener(sock, tls) for sock in _tcp([(each[0], each[4]) for each in found])]
-
-
-def _tcp(places: list[tuple[int, tuple[object, ...]]]) -> list[socket.socket]:
-    """A socket for each place, or none at all."""
-    opened: list[socket.socket] = []
+    listeners: list[Listener] = []
     try:
-        for family, place in places:
-            sock = socket.socket(family, socket.SOCK_STREAM)
-            opened.append(sock)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # accepted ones inherit it
-            if family == socket.AF_INET6:  # or "::" would take the port of "0.0.0.0" too
-                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            sock.bind(place)
-            _start(sock)
+        for family, _, _, _, place in found:
+            for worker in range(copies):
+                sock = _tcp(family, place, shared=copies > 1)
+                listeners.append(Listener(sock, tls, worker))
+                place = sock.getsockname()  # noqa: PLW2901 - where port 0 is one port for all
     except OSError:
-        for sock in opened:
-            sock.close()
+        for listener in listeners:
+            listener.close()
         raise
-    return opened
+    return listeners
+
+
+def _tcp(family: int, place: tuple[object, ...], *, shared: bool) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, shared)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # accepted ones inherit it
+        if family == socket.AF_INET6:  # or "::" would take the port of "0.0.0.0" too
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind(place)
+        _start(sock)
+    except OSError:
+        sock.close()
+        raise
+    return sock
 
 
 def _unix(path: Path, *, tls: bool) -> Listener:
@@ -128,7 +143,7 @@ def _unix(path: Path, *, tls: bool) -> Listener:
     except OSError:
         sock.close()
         raise
-    return Listener(sock, tls, path)
+    return Listener(sock, tls, file=path)
 
 
 def _passed(*, tls: bool) -> list[Listener]:

@@ -27,7 +27,8 @@ class ServerParameters:
 
     `trusted_proxies` are addresses or networks whose X-Forwarded-For is believed, and "unix" for
     what connects by a Unix socket. `grace` is how long a stop waits for replies and WebSocket
-    closes to get through, s.
+    closes to get through, s. `workers` is the number of processes that serve; with 0 it is done in
+    the caller's own loop.
     """
 
     listen: tuple[str, ...] = ()
@@ -42,3 +43,4 @@ class ServerParameters:
     trusted_proxies: tuple[str, ...] = ()
     limits: Limits = field(default_factory=Limits)
     grace: float = 2.0
+    workers: int = 0

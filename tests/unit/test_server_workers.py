@@ -1,0 +1,101 @@
+"""Several processes that serve: started, told, counted, replaced, stopped."""
+
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+import trio
+import trio.lowlevel
+
+from tests.unit.test_server_sockets import GET, SHIFT, read_reply, running
+from webntpd.clock import ShiftedClock
+from webntpd.leap import LeapList
+from webntpd.ntp.types import LeapNotice
+from webntpd.server import Counters, ServerParameters, serve
+from webntpd.server.listeners import split_address
+from webntpd.server.workers import packed, unpacked
+from webntpd.wire import parse_reply
+
+TWO = ServerParameters(listen=("127.0.0.1:0",), local=True, workers=2)
+UNTIL = 60.0
+"""Much longer than anything here takes: a test that fails ends."""
+
+
+def children() -> set[int]:
+    found = set()
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it has ended meanwhile
+            state, parent = path.read_text().rpartition(")")[2].split()[:2]
+            if int(parent) == os.getpid() and state != "Z":
+                found.add(int(path.parent.name))
+    return found
+
+
+async def ask(stream: trio.SocketStream) -> bytes:
+    await stream.send_all(GET)
+    return (await read_reply(stream)).partition(b"\r\n\r\n")[2]
+
+
+async def test_workers_serve_and_are_counted_and_replaced_and_stop(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    before = children()
+    with trio.fail_after(UNTIL):
+        async with running(TWO) as server:
+            clients = [await server.connect() for _ in range(16)]
+            for client in clients:
+                assert parse_reply(await ask(client)).sync is True
+            while server.counters.status().requests < 16:
+                await trio.lowlevel.checkpoint()
+            assert server.counters.status().connections == 16
+            workers = children() - before
+            assert len(workers) == 2
+            os.kill(workers.pop(), signal.SIGKILL)
+            while not caplog.records or children() - before == workers:
+                await trio.lowlevel.checkpoint()
+            for _ in range(16):  # whichever of the two they come to
+                assert parse_reply(await ask(await server.connect())).sync is True
+        await server.stopped.wait()
+    assert children() == before
+    assert any("another in 0.5 s" in record.getMessage() for record in caplog.records)
+
+
+async def test_a_new_leap_list_reaches_the_workers() -> None:
+    lists = [LeapList(0, 2**62, (LeapNotice(tai_utc, 10**18, 1),)) for tai_utc in (36, 37)]
+    current = lists[0]
+    with trio.fail_after(UNTIL):
+        async with trio.open_nursery() as nursery:
+            (address,) = await nursery.start(serve, TWO, ShiftedClock(SHIFT), lambda: current)
+            stream = await trio.open_tcp_stream("127.0.0.1", split_address(address)[1])
+            async with stream:
+                assert parse_reply(await ask(stream)).leap == lists[0].leaps[0]
+                current = lists[1]
+                while parse_reply(await ask(stream)).leap != lists[1].leaps[0]:
+                    await trio.lowlevel.checkpoint()
+            nursery.cancel_scope.cancel()
+
+
+async def test_messages_are_unpacked_however_they_are_cut() -> None:
+    messages = [None, "text", ("a", 1), b"x" * 1000]
+    data = b"".join(map(packed, messages))
+    for size in (1, 3, len(data)):
+        send, receive = trio.testing.memory_stream_one_way_pair()
+
+        async def feed(size: int = size, send: trio.testing.MemorySendStream = send) -> None:
+            for start in range(0, len(data), size):
+                await send.send_all(data[start : start + size])
+            await send.aclose()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(feed)
+            found: AsyncIterator[object] = unpacked(receive)
+            assert [message async for message in found] == messages
+
+
+def test_counters_grow_by_what_another_has_grown() -> None:
+    counters = Counters(connections=5, accepted=7, requests=9)
+    counters.add(Counters(connections=1, requests=4), since=Counters(connections=2, requests=3))
+    assert counters == Counters(connections=4, accepted=7, requests=10)

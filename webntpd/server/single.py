@@ -1,0 +1,82 @@
+"""The server in the process's own trio loop, on sockets that are open already."""
+
+from collections.abc import Callable, Sequence
+
+import trio
+
+from webntpd import kernelstamps
+from webntpd.clock import Clock
+from webntpd.leap import LeapList
+from webntpd.server.clients import Clients
+from webntpd.server.counters import Counters
+from webntpd.server.crossorigin import CrossOrigin
+from webntpd.server.kernelclock import clock_state_source
+from webntpd.server.listeners import Listener
+from webntpd.server.parameters import ServerError, ServerParameters
+from webntpd.server.reactor import Reactor
+from webntpd.server.reception import Reception
+from webntpd.server.site import Site
+from webntpd.server.timesource import TimeSource
+from webntpd.server.tls import Credentials
+
+
+class Server:
+    """Everything that serving takes. Raises ServerError if it cannot be done as configured."""
+
+    def __init__(
+        self,
+        parameters: ServerParameters,
+        clock: Clock,
+        leap: Callable[[], LeapList | None],
+        *,
+        counters: Counters,
+        fast_paths: bool = True,
+    ) -> None:
+        self._parameters = parameters
+        self._clock = clock
+        self._credentials = _credentials(parameters)
+        self._reception = Reception(
+            Clients(parameters.limits, clock.monotonic_ns), parameters.trusted_proxies
+        )
+        state = clock_state_source(parameters)
+        self._site = Site(
+            TimeSource(clock, leap, state, require_sync=parameters.require_sync),
+            CrossOrigin(parameters.allow_cross_origin),
+            parameters.limits,
+            counters,
+            fast_paths=fast_paths,
+        )
+
+    async def run(self, listeners: Sequence[Listener], *, stamped: bool) -> None:
+        """Serve until cancelled, then stop gracefully, and close the listeners.
+
+        `stamped` says that the kernel gives timestamps.
+        """
+        reactor = Reactor(
+            listeners,
+            self._site,
+            self._reception,
+            self._clock,
+            credentials=self._credentials,
+            departures=stamped,
+        )
+        try:
+            await reactor.run()
+        finally:
+            with trio.CancelScope(shield=True):
+                await reactor.stop(self._parameters.grace)
+
+
+def stamp(listeners: Sequence[Listener], parameters: ServerParameters) -> bool:
+    """Have the kernel stamp what the clients of these sockets send; False if it does not."""
+    return parameters.kernel_timestamps and all(
+        kernelstamps.enable(listener.socket, transmit=False) for listener in listeners
+    )
+
+
+def _credentials(parameters: ServerParameters) -> Credentials | None:
+    if parameters.certificate is not None:
+        return Credentials(parameters.certificate, parameters.key)
+    if parameters.listen_tls:
+        raise ServerError(f"cannot listen on {parameters.listen_tls[0]}: TLS needs a certificate")
+    return None

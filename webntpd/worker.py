@@ -1,0 +1,81 @@
+"""One process of the server: `python -m webntpd.worker`, which only webntpd.server.workers runs.
+
+It serves on inherited sockets until its standard input ends. Signals are for the process that
+started it: a terminal and a service manager send them to all.
+"""
+
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from dataclasses import asdict
+
+import trio
+
+from webntpd import log
+from webntpd.leap import LeapList
+from webntpd.server.counters import Counters
+from webntpd.server.listeners import Listener
+from webntpd.server.single import Server, stamp
+from webntpd.server.workers import PERIOD, Task, unpacked
+
+
+class Worker:
+    """A worker with its task."""
+
+    def __init__(self, task: Task) -> None:
+        self._leap_list = task.leap_list
+        self._counters = Counters()
+        self._server = Server(
+            task.parameters,
+            task.clock,
+            lambda: self._leap_list,
+            counters=self._counters,
+            fast_paths=task.fast_paths,
+        )
+        self._listeners = [
+            Listener(socket.socket(fileno=descriptor), tls) for descriptor, tls in task.sockets
+        ]
+        self._stamped = stamp(self._listeners, task.parameters)
+
+    async def run(self, messages: AsyncIterator[object]) -> None:
+        """Serve until the messages end; each is a new leap-seconds list, or None for none."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._serve)
+            nursery.start_soon(self._report)
+            async for message in messages:
+                self._leap_list = message if isinstance(message, LeapList) else None
+            nursery.cancel_scope.cancel()
+
+    async def _serve(self) -> None:
+        await self._server.run(self._listeners, stamped=self._stamped)
+
+    async def _report(self) -> None:
+        output = trio.lowlevel.FdStream(os.dup(sys.stdout.fileno()))
+        while True:
+            await output.send_all(json.dumps(asdict(self._counters)).encode() + b"\n")
+            await trio.sleep(PERIOD)
+
+
+async def work() -> None:
+    stream = trio.lowlevel.FdStream(os.dup(sys.stdin.fileno()))
+    async with stream, aclosing(unpacked(stream)) as messages:
+        async for task in messages:
+            if isinstance(task, Task):
+                logging.getLogger().setLevel(task.log_level)
+                await Worker(task).run(messages)
+
+
+def main() -> None:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    log.set_up()
+    trio.run(work)
+
+
+if __name__ == "__main__":
+    main()
