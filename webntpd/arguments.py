@@ -157,5 +157,6 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
     )
     add("--local", action="store_true", help="declare this machine's clock good")
     add("--allow-cross-origin", action="store_true", help="let web pages of any origin ask")
+    add("--workers", type=int, metavar="N", help="processes that serve; default: 0, only this one")
     # A server whose clock is wrong by a known amount is what tests of a client need.
     add("--clock-shift", type=float, default=0.0, help=argparse.SUPPRESS)

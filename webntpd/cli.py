@@ -99,6 +99,7 @@ def serve(arguments: argparse.Namespace) -> int:
             "listen": arguments.listen,
             "local": arguments.local,
             "allow_cross_origin": arguments.allow_cross_origin,
+            "workers": arguments.workers,
         }
     )
     config = Config(server=server)
