@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 import trio
+from wsproto.events import Event, Message, Pong
 
 from tests.fakes.server import FakeSocket, Script, Visitor, always_right_socket, seconds, serve
 from tests.unit.conftest import ExchangeTo
@@ -233,3 +234,20 @@ async def test_with_our_own_server_user_space_stamps_still_interleave(
     [reading] = await exchange.measure(last=True)
     assert reading.provenance.t1 is reading.provenance.t4 is StampSource.USER
     nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("agreed", [wire.INTERLEAVED_SUBPROTOCOL, wire.SUBPROTOCOL])
+async def test_in_interleaved_mode_a_pong_warms_the_way_for_each_message(
+    nursery: trio.Nursery, exchange_to: ExchangeTo, agreed: str
+) -> None:
+    async def script(visitor: Visitor) -> None:
+        websocket = FakeSocket(visitor)
+        await websocket.accept(agreed)
+        came.append(await websocket.event())
+
+    came: list[Event] = []
+    server = await serve(nursery, script)
+    with pytest.raises(ExchangeError):
+        await exchange_to(server.url("ws")).measure(last=True)
+    expected = Pong if agreed == wire.INTERLEAVED_SUBPROTOCOL else Message
+    assert [isinstance(event, expected) for event in came] == [True]
