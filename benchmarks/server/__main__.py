@@ -85,19 +85,21 @@ def run(size: Size) -> Results:
     with contenders.webntpd(server) as contender:
         progress(f"{size.churn} clients come and go")
         churn = measure_churn(contender, size.churn)
-    throughput = compare(server, size.throughput)
+    throughput = compare(server, set(cores[:2]), size.throughput)
     progress("")
-    return Results(tuple(throughput), memory, tuple(clock_error), churn)
+    return Results(len(cores), tuple(throughput), memory, tuple(clock_error), churn)
 
 
-def compare(server: set[int], plan: Plan) -> list[Case]:
-    """All servers beside each other."""
+def compare(server: set[int], pair: set[int], plan: Plan) -> list[Case]:
+    """All servers beside each other, on one core, and those with workers on a pair."""
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         directory = Path(name)
         webntpd = stack.enter_context(contenders.webntpd(server))
         slow = stack.enter_context(contenders.slow_paths(server))
         plain = stack.enter_context(contenders.trio_websocket(server))
         fixed = stack.enter_context(contenders.echo(server))
+        one = stack.enter_context(contenders.workers(pair, 1))
+        two = stack.enter_context(contenders.workers(pair, 2))
         nginx = stack.enter_context(contenders.nginx(server, directory))
         http, websocket = Transport.HTTP, Transport.WEBSOCKET
         entries = [
@@ -111,6 +113,8 @@ def compare(server: set[int], plan: Plan) -> list[Case]:
             (plain, websocket, 32),
             (fixed, websocket, 32),
             (webntpd, websocket, 1000),
+            (one, http, 1000),
+            (two, http, 1000),
         ]
         return measure_throughput(entries, plan, directory, progress)
 

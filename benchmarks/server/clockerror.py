@@ -17,7 +17,7 @@ from benchmarks.server.contenders import Contender
 from benchmarks.server.load import Load, LoadError, Transport
 
 CONNECTIONS = 100
-CALIBRATION = 2.0
+CALIBRATION = 1.0
 """How long full capacity is measured to know what half of it is, s."""
 START = 1.0
 """How long the client may take to start, s."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from benchmarks.common.process import Process, await_listener, free_port, running
 
 HOST = "127.0.0.1"
+VARIANT = "benchmarks.server.variant"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,14 @@ def webntpd(cores: set[int], *, name: str = "webntpd") -> Iterator[Contender]:
 @contextmanager
 def slow_paths(cores: set[int]) -> Iterator[Contender]:
     """The same server, but with h11 for each request and wsproto for each frame."""
-    with _python("slow paths", cores, "benchmarks.server.slowpaths", "{port}") as contender:
+    with _python("slow paths", cores, VARIANT, "{port}", "--slow") as contender:
+        yield contender
+
+
+@contextmanager
+def workers(cores: set[int], count: int) -> Iterator[Contender]:
+    """The same server in processes of its own."""
+    with _python(f"workers={count}", cores, VARIANT, "{port}", f"--workers={count}") as contender:
         yield contender
 
 

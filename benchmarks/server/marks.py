@@ -22,6 +22,9 @@ IDLE_CONNECTIONS = 10_000
 IDLE_BYTES = 10 * 1024
 POLLED_P99 = 0.020
 CLOCK_ERROR_RATIO = 10.0
+WORKERS_RATIO = 1.6
+WORKERS_CORES = 3
+"""Two for the workers, and one for the load."""
 CHURN_BYTES = 1024 * 1024
 """The same memory, but for what an allocator may keep."""
 
@@ -53,6 +56,7 @@ def marks(results: Results) -> Iterator[Mark]:
         ours = results.case("webntpd", transport, 32)
         slow = results.case("slow paths", transport, 32)
         yield _ratio(f"{transport}, 32 connections: x slow path", ours, slow, least)
+    yield _workers(results)
     yield from _memory(results)
     for way in ("HTTP", "WebSocket"):
         idle, full = results.error("idle", way), results.error("full", way)
@@ -68,6 +72,17 @@ def _ratio(name: str, ours: Case, other: Case, least: float) -> Mark:
         f"{name} >= {least:g}",
         f"{wall:.2f} by the clock, {core:.2f} by core",
         met.pop() if clear else None,
+    )
+
+
+def _workers(results: Results) -> Mark:
+    one, two = (results.case(f"workers={count}", "HTTP", 1000) for count in (1, 2))
+    ratio = two.rate / one.rate
+    enough = results.cores >= WORKERS_CORES
+    return Mark(
+        f"2 workers >= {WORKERS_RATIO:g} x 1 worker",
+        f"{ratio:.2f}" if enough else f"{ratio:.2f}, but on {results.cores} cores with the load",
+        ratio >= WORKERS_RATIO if enough else None,
     )
 
 

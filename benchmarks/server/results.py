@@ -10,8 +10,9 @@ from benchmarks.server.throughput import Case
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """The figures of every phase, in the units that their classes tell."""
+    """The figures of every phase, in the units that their classes tell; `cores` had the machine."""
 
+    cores: int
     throughput: tuple[Case, ...]
     memory: Memory
     clock_error: tuple[ClockError, ...]

@@ -27,6 +27,8 @@ RATES = {
     ("webntpd", "WebSocket", 32): 75_000.0,
     ("slow paths", "WebSocket", 32): 30_000.0,
     ("webntpd", "WebSocket", 1000): 69_000.0,
+    ("workers=1", "HTTP", 1000): 80_000.0,
+    ("workers=2", "HTTP", 1000): 128_000.0,
 }
 
 
@@ -38,6 +40,7 @@ def case(
 
 def results(
     *,
+    cores: int = 3,
     busy: float = 1.0,
     load_busy: float = 0.9,
     connections: int = 10_000,
@@ -46,6 +49,7 @@ def results(
 ) -> Results:
     """A run in which webntpd's server had that share of its core, and all others all of it."""
     return Results(
+        cores=cores,
         throughput=tuple(
             case(key, rate, busy=busy if key[0] == "webntpd" else 1.0, load_busy=load_busy)
             for key, rate in RATES.items()
@@ -92,6 +96,11 @@ def test_a_ratio_is_unclear_if_something_else_had_the_cores() -> None:
     hindered = results(busy=0.7, load_busy=0.5)
     assert verdict(hindered, wanted) is None
     assert any(line.endswith(" *") for line in report(hindered, ()))
+
+
+def test_workers_want_cores_of_their_own() -> None:
+    assert verdict(results(cores=3), "2 workers") is True
+    assert verdict(results(cores=2), "2 workers") is None
 
 
 def test_memory_is_unclear_with_too_few_connections() -> None:
