@@ -12,7 +12,16 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-PURE = ["changes.py", "wire.py", "leap.py", "onwire.py", "render.py", "status.py", "ntp/*.py"]
+PURE = [
+    "changes.py",
+    "wire.py",
+    "leap.py",
+    "onwire.py",
+    "render.py",
+    "status.py",
+    "ntp/*.py",
+    "views/*.py",
+]
 PROCESSES = 2
 
 

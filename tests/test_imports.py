@@ -11,10 +11,11 @@ ROOT = Path(__file__).parent.parent / "webntpd"
 LAYERS: list[set[str]] = [
     {"__main__", "worker"},
     {"cli", "compat"},
-    {"arguments", "demo", "query", "units"},
-    {"consumers", "render", "terminal"},
+    {"commands", "look"},
+    {"arguments", "controlclient", "demo", "query", "units"},
+    {"consumers", "terminal"},
     {"supervisor"},
-    {"peer_task", "system_task"},
+    {"peer_task", "system_task", "tasks"},
     {"config"},
     {
         "control", "discontinuity", "exchange", "leapfile", "log", "metrics", "refclock", "server",
@@ -22,12 +23,13 @@ LAYERS: list[set[str]] = [
     },
     {"timestamping"},
     {"clock", "kernelstamps"},
-    {"changes"},
+    {"views"},
+    {"changes", "render"},
     {"onwire", "status"},
     {"leap", "wire"},
-    {"ntp"},
+    {"choices", "ntp", "paths"},
 ]  # fmt: skip
-PURE = {"changes", "onwire", "render", "status", "leap", "wire", "ntp"}
+PURE = {"changes", "onwire", "render", "status", "leap", "views", "wire", "ntp"}
 FORBIDDEN_IN_PURE = {
     "asyncio", "datetime", "httpcore", "httpx", "os", "pathlib", "random", "select", "selectors",
     "socket", "ssl", "subprocess", "threading", "time", "trio", "trio_websocket",

@@ -1,27 +1,44 @@
 """The arguments of the `webntpd` command, and its help."""
 
 import argparse
+from enum import IntEnum
 from pathlib import Path
 
 from webntpd import __version__
-from webntpd.config import CONFIG_VARIABLE, DEFAULT_PATH
-from webntpd.consumers import Consumer
-from webntpd.exchange import Kind
+from webntpd.choices import Consumer, Kind
+from webntpd.paths import CONFIG_VARIABLE, CONTROL_VARIABLE, DEFAULT_CONFIG, DEFAULT_CONTROL
 
 DESCRIPTION = """\
 Keep the clock right where NTP's UDP port is closed: poll WebNTP servers over
 HTTP and WebSocket, and hand the best offset to ntpd, NTPsec, chrony or ntpd-rs.
 """
+
+
+class Exit(IntEnum):
+    """What a command ends with; the help says what it means."""
+
+    OK = 0
+    FAILED = 1
+    USAGE = 2
+    NOT_RUNNING = 3
+    INTERRUPTED = 130  # as a shell has it for SIGINT
+
+
 EXIT_CODES = """\
 exit codes:
   0  all is well
   1  no answer, or it could not be done
   2  wrong usage, or a fault in the configuration
+  3  the daemon that was to be asked is not running
 """
 DEFAULT_ADDRESS = "127.0.0.1:8080"
 DEFAULT_SAMPLES = 8
 MOST_SAMPLES = 1000
+DEFAULT_INTERVAL = 1.0
 HELP_WIDTH = 80
+
+LOOKS = ("status", "tracking", "sources", "watch")
+"""The commands that ask a running daemon."""
 
 
 class Formatter(argparse.RawDescriptionHelpFormatter):
@@ -46,6 +63,21 @@ def make_parser() -> argparse.ArgumentParser:
 
     _add_run(command("run", "Run the daemon", RUN))
     _add_query(command("query", "Ask servers for the time once", QUERY))
+    _add_look(command("status", "Show the daemon's peers and outputs", STATUS))
+    _add_look(command("tracking", "Show the offset, its error, and what became of it", TRACKING))
+    sources = command("sources", "Show the peers", SOURCES)
+    sources.add_argument("-v", "--verbose", action="store_true", help="everything of each peer")
+    _add_look(sources)
+    watch = command("watch", "Show the status anew every second, with trends", WATCH)
+    _add_look(watch)
+    watch.add_argument(
+        "-n",
+        "--interval",
+        type=interval,
+        default=DEFAULT_INTERVAL,
+        metavar="SECONDS",
+        help=f"the time between two; default: {DEFAULT_INTERVAL:g}",
+    )
     _add_serve(command("serve", "Run a WebNTP server, without a configuration file", SERVE))
     _add_config(command("check-config", "Check the configuration", CHECK))
     consumer = command("consumer-config", "Print what the clock's daemon must be told", CONSUMER)
@@ -75,6 +107,30 @@ none; "offset", "error", "delay", "jitter", "leap", "stamps") and "rejection"
 "offset", "error", "jitter" and "survivors".
 """
 
+SIGN = """
+A positive offset means that this machine's clock is behind, as in ntpq; chronyc
+prints the opposite sign. --json prints what docs/status.md describes.
+"""
+
+STATUS = f"""
+The first column is ntpq's tally: * the system peer, + combined with it, - not
+needed, x outvoted, blank unfit. "reach" is octal, "poll" and "when" in seconds.
+{SIGN}"""
+
+TRACKING = f"""
+Shows the system's offset and the bound of its error, who agrees on it, and for
+each refclock the last sample and whether the consumer took the one before it.
+{SIGN}"""
+
+SOURCES = f"""
+Shows the table of the peers; with -v all that is known of each.
+{SIGN}"""
+
+WATCH = f"""
+Ctrl-C ends it. The trend of a peer's offset is drawn between the least and the
+greatest of its last offsets, the newest to the right.
+{SIGN}"""
+
 SERVE = """
 Answers on HTTP and WebSocket alike, until SIGTERM or Ctrl-C. The time is this
 machine's; replies say whether the kernel holds it to be synchronised.
@@ -101,7 +157,17 @@ def _add_config(parser: argparse.ArgumentParser) -> None:
         "--config",
         type=Path,
         metavar="FILE",
-        help=f"the configuration; default: ${CONFIG_VARIABLE}, else {DEFAULT_PATH}",
+        help=f"the configuration; default: ${CONFIG_VARIABLE}, else {DEFAULT_CONFIG}",
+    )
+
+
+def _add_look(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument(
+        "--socket",
+        type=Path,
+        metavar="PATH",
+        help=f"where the daemon is asked; default: ${CONTROL_VARIABLE}, else {DEFAULT_CONTROL}",
     )
 
 
@@ -143,6 +209,14 @@ def count(text: str) -> int:
     value = int(text)
     if not 1 <= value <= MOST_SAMPLES:
         raise argparse.ArgumentTypeError(f"must be 1 to {MOST_SAMPLES}, not {value}")
+    return value
+
+
+def interval(text: str) -> float:
+    """A time between two requests, s."""
+    value = float(text)
+    if not 0.1 <= value <= 3600:
+        raise argparse.ArgumentTypeError(f"must be 0.1 to 3600 s, not {text}")
     return value
 
 

@@ -1,194 +1,29 @@
-"""The `webntpd` command: from arguments to exit codes."""
+"""The `webntpd` command: from arguments to exit codes.
 
-import argparse
-import json
+The commands that look at a running daemon answer at once, so the daemon's own parts, which take
+longer to import than such a command to run, are imported for the others alone.
+"""
+
 import os
 import sys
-from collections.abc import Awaitable, Callable, Sequence
-from pathlib import Path
-from typing import TypeVar
+from collections.abc import Sequence
 
-import trio
-
-from webntpd import log, units
-from webntpd.arguments import make_parser
-from webntpd.clock import Clock, ShiftedClock, SystemClock
-from webntpd.config import (
-    CONFIG_VARIABLE,
-    Config,
-    ConfigError,
-    load,
-    load_to_run,
-    peer_from,
-    server_from,
-)
-from webntpd.consumers import Consumer, ConsumerError, consumer_lines
-from webntpd.demo import demo_config
-from webntpd.query.survey import survey
-from webntpd.query.views import survey_json, survey_lines
-from webntpd.refclock import RefclockError
-from webntpd.render import status_lines
-from webntpd.server import ServerError
-from webntpd.status import Status
-from webntpd.supervisor import run_daemon
-from webntpd.terminal import LiveView, Progress
-
-T = TypeVar("T")
-
-OK = 0
-FAILED = 1
-USAGE = 2
-INTERRUPTED = 130
-"""As a shell has it for SIGINT."""
-
-NOT_DONE = (RefclockError, ServerError, ConsumerError, units.UnitError)
+from webntpd.arguments import LOOKS, Exit, make_parser
+from webntpd.look import look
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; the exit code. Wrong arguments raise SystemExit(2), as argparse does."""
     arguments = make_parser().parse_args(argv)
     try:
-        return COMMANDS[arguments.command](arguments)
-    except ConfigError as error:
-        print(error, file=sys.stderr)
-        return USAGE
-    except NOT_DONE as error:
-        print(f"webntpd: {error}", file=sys.stderr)
-        return FAILED
+        if arguments.command in LOOKS:
+            return look(arguments)
+        from webntpd.commands import carry_out  # noqa: PLC0415 - see the module's head
+
+        return carry_out(arguments)
+    except BrokenPipeError:
+        # Whoever read the output has had enough; the interpreter would try once more at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.FAILED
     except KeyboardInterrupt:
-        return INTERRUPTED
-
-
-def config_path(arguments: argparse.Namespace) -> Path | None:
-    """The file that was asked for, or None for the default one."""
-    if arguments.config is not None:
-        return Path(arguments.config)
-    variable = os.environ.get(CONFIG_VARIABLE)
-    return Path(variable) if variable else None
-
-
-def run(arguments: argparse.Namespace) -> int:
-    if arguments.demo:
-        return demo()
-    path = config_path(arguments)
-
-    def load_configuration() -> Config:
-        config = load_to_run(path)
-        log.set_level(config.log_level)
-        return config
-
-    log.set_up()
-    return daemon(load_configuration, SystemClock())
-
-
-def demo() -> int:
-    view = LiveView(sys.stdout)
-    config = demo_config()
-    log.set_up(view)
-    log.set_level("warning")
-
-    def show(status: Status) -> None:
-        view.show(["webntpd demo; Ctrl-C ends it.", "", *status_lines(status)])
-
-    return daemon(lambda: config, SystemClock(), show)
-
-
-def serve(arguments: argparse.Namespace) -> int:
-    server = server_from(
-        {
-            "listen": arguments.listen,
-            "local": arguments.local,
-            "allow_cross_origin": arguments.allow_cross_origin,
-            "workers": arguments.workers,
-        }
-    )
-    config = Config(server=server)
-    clock = ShiftedClock(arguments.clock_shift) if arguments.clock_shift else SystemClock()
-    log.set_up()
-    log.set_level(config.log_level)
-    return daemon(lambda: config, clock)
-
-
-def daemon(
-    load_configuration: Callable[[], Config],
-    clock: Clock,
-    observe: Callable[[Status], None] = lambda _: None,
-) -> int:
-    """Run until a signal ends it."""
-
-    async def run_until_stopped() -> None:
-        await run_daemon(load_configuration, clock, observe=observe)
-
-    run_trio(run_until_stopped)
-    return OK
-
-
-def run_trio(function: Callable[..., Awaitable[T]], *arguments: object) -> T:
-    """As trio.run(), without the groups that nurseries wrap even a single exception in."""
-    try:
-        return trio.run(function, *arguments)
-    except BaseExceptionGroup as group:
-        raise innermost(group) from None
-
-
-def innermost(error: BaseException) -> BaseException:
-    """The one exception in a group in a group; the group itself if there are several."""
-    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
-    return error
-
-
-def query(arguments: argparse.Namespace) -> int:
-    keys = {
-        "kind": arguments.kind,
-        "proxy": arguments.proxy,
-        "ca_file": arguments.ca_file,
-        "timeout": arguments.timeout,
-        "accept_date": arguments.accept_date,
-    }
-    specs = [peer_from({"url": url, **keys}) for url in dict.fromkeys(arguments.urls)]
-    progress = Progress(sys.stderr)
-    result = run_trio(survey, specs, arguments.samples, SystemClock(), progress.show)
-    if arguments.json:
-        print(json.dumps(survey_json(result), indent=2))
-    else:
-        print("\n".join(survey_lines(result)))
-    return OK if result.complete else FAILED
-
-
-def check_config(arguments: argparse.Namespace) -> int:
-    config = load_to_run(config_path(arguments))
-    server = " and a server" if config.server else ""
-    print(f"good: {len(config.peers)} peers, {len(config.refclocks)} refclocks{server}")
-    return OK
-
-
-def consumer_config(arguments: argparse.Namespace) -> int:
-    lines = consumer_lines(load(config_path(arguments)), Consumer(arguments.consumer))
-    print("\n".join(lines))
-    return OK
-
-
-UNITS_INSTALLED = """
-Then:
-    systemd-sysusers
-    systemctl daemon-reload
-    webntpd check-config        # after naming servers in /etc/webntpd.toml
-    systemctl enable --now webntpd"""
-
-
-def install_unit(_arguments: argparse.Namespace) -> int:
-    for path in units.install(units.data_directory(), units.command()):
-        print(f"wrote {path}")
-    print(UNITS_INSTALLED)
-    return OK
-
-
-COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
-    "run": run,
-    "query": query,
-    "serve": serve,
-    "check-config": check_config,
-    "consumer-config": consumer_config,
-    "install-unit": install_unit,
-}
+        return Exit.INTERRUPTED

@@ -6,8 +6,8 @@ What each of them understands was tried; why each option is there stands beside 
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from enum import StrEnum
 
+from webntpd.choices import Consumer
 from webntpd.config import Config, PeerSpec, RefclockSpec
 from webntpd.refclock import ShmParameters, SockParameters
 
@@ -19,13 +19,6 @@ DEFAULT_POLLS = (4, 6)
 """log2 s, while there is no peer yet."""
 LEAST_NTPD_POLL = 3
 """ntpd polls no refclock more often, log2 s."""
-
-
-class Consumer(StrEnum):
-    CHRONY = "chrony"
-    NTPSEC = "ntpsec"
-    NTPD = "ntpd"
-    NTPD_RS = "ntpd-rs"
 
 
 class ConsumerError(Exception):

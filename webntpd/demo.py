@@ -2,8 +2,9 @@
 
 import socket
 
+from webntpd.choices import Kind
 from webntpd.config import Config, PeerSpec, RefclockSpec
-from webntpd.exchange import ExchangeParameters, Kind
+from webntpd.exchange import ExchangeParameters
 from webntpd.ntp.types import PeerParameters
 from webntpd.refclock import ShmParameters
 from webntpd.server import ServerParameters

@@ -6,7 +6,15 @@ Signs are NTP's: a positive offset means that the local clock is behind. chronyc
 from collections.abc import Iterable, Sequence
 
 from webntpd.ntp.types import NS_PER_S
-from webntpd.status import PeerStatus, RefclockStatus, Status, seconds, signed_seconds, summary
+from webntpd.status import (
+    PeerStatus,
+    RefclockStatus,
+    Status,
+    printable,
+    seconds,
+    signed_seconds,
+    summary,
+)
 
 NOTHING = "-"
 
@@ -22,25 +30,32 @@ PEER_COLUMNS = (
     "stamps",
     "last rejection",
 )
+BARS = "▁▂▃▄▅▆▇█"
 NUMERIC = {"reach", "poll", "when", "delay", "offset", "jitter", "error", "samples"}
 """The columns that are set flush right."""
 
 
-def status_lines(status: Status) -> list[str]:
-    """The whole snapshot: the state in words, the peers, the outputs."""
+def status_lines(status: Status, *, trend: bool = False) -> list[str]:
+    """The whole snapshot: the state in words, the peers, the outputs.
+
+    `trend` adds how each peer's offset has been moving.
+    """
     return [
         summary(status),
         "",
-        *peer_lines(status),
+        *peer_lines(status, trend=trend),
         *("" for _ in status.refclocks[:1]),
         *map(refclock_line, status.refclocks),
     ]
 
 
-def peer_lines(status: Status) -> list[str]:
+def peer_lines(status: Status, *, trend: bool = False) -> list[str]:
     """The table of the peers; the first character of a line is ntpq's tally."""
-    rows = [peer_row(peer, status.at_ns) for peer in status.peers]
-    heading, *lines = table(PEER_COLUMNS, rows)
+    rows = [
+        (*peer_row(peer, status.at_ns), *([sparkline(peer.offsets)] if trend else []))
+        for peer in status.peers
+    ]
+    heading, *lines = table((*PEER_COLUMNS, *(["trend"] if trend else [])), rows)
     return [
         f" {heading}",
         *(f"{peer.tally}{line}" for peer, line in zip(status.peers, lines, strict=True)),
@@ -79,7 +94,7 @@ def refclock_line(refclock: RefclockStatus) -> str:
         parts.append(f"{refclock.not_consumed} not consumed")
     if refclock.failures:
         parts.append(f"{refclock.failures} failures")
-    problem = f"; now: {refclock.problem}" if refclock.problem else ""
+    problem = f"; now: {printable(refclock.problem)}" if refclock.problem else ""
     return f"{refclock.name}: {', '.join(parts)}{problem}"
 
 
@@ -92,6 +107,18 @@ def age(then_ns: int | None, now_ns: int) -> str:
         if elapsed >= 5 * length:
             return f"{elapsed // length}{unit}"
     return str(elapsed)
+
+
+def sparkline(values: Sequence[float]) -> str:
+    """The values as columns of text, each between the least and the greatest of them."""
+    if not values:
+        return NOTHING
+    least, greatest = min(values), max(values)
+    if least == greatest:
+        return BARS[len(BARS) // 2] * len(values)
+    # Divided before it is multiplied: the range may be too small to be divided into steps.
+    heights = ((value - least) / (greatest - least) for value in values)
+    return "".join(BARS[round(height * (len(BARS) - 1))] for height in heights)
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:

@@ -7,15 +7,16 @@ channel to the system task; this module only decides which tasks exist.
 import logging
 import random
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import trio
 
 from webntpd.clock import Clock
 from webntpd.config import Config, ConfigError, PeerSpec
+from webntpd.control import ControlError, serve_control
 from webntpd.discontinuity import watch_for_clock_set
 from webntpd.exchange.factory import make_exchange
 from webntpd.leap import LeapList
@@ -28,12 +29,9 @@ from webntpd.server import ServerError, ServerParameters, serve
 from webntpd.service import Notifier, watchdog_interval
 from webntpd.status import Status, summary
 from webntpd.system_task import ClockSet, Event, Heartbeat, Output, Setup, SystemTask
+from webntpd.tasks import Slot, keep_running
 
 log = logging.getLogger(__name__)
-
-FIRST_RESTART_DELAY = 1.0
-LAST_RESTART_DELAY = 300.0
-"""A task that failed is restarted after the first, then each time after twice as long, s."""
 
 EVENTS_IN_FLIGHT = 64
 
@@ -69,23 +67,6 @@ async def run_daemon(
         raise failure
 
 
-async def keep_running(name: str, run: Callable[[], Awaitable[None]]) -> None:
-    """Run a task until it is cancelled or ends by itself; when it fails, start it again."""
-    delay = FIRST_RESTART_DELAY
-    while True:
-        started = trio.current_time()
-        try:
-            await run()
-        except Exception:
-            log.exception("%s failed; restarting it in %.0f s", name, delay)
-        else:
-            return
-        if trio.current_time() - started > LAST_RESTART_DELAY:
-            delay = FIRST_RESTART_DELAY
-        await trio.sleep(delay)
-        delay = min(2 * delay, LAST_RESTART_DELAY)
-
-
 @dataclass(frozen=True, slots=True)
 class RunningPeer:
     """A peer's task from outside: what it was started with, and how to reach it."""
@@ -93,15 +74,6 @@ class RunningPeer:
     spec: PeerSpec
     scope: trio.CancelScope
     alarms: trio.MemorySendChannel[None]
-
-
-@dataclass(frozen=True, slots=True)
-class RunningServer:
-    """The server's task from outside; `stopped` is set once its sockets are closed."""
-
-    parameters: ServerParameters
-    scope: trio.CancelScope
-    stopped: trio.Event
 
 
 class Daemon:
@@ -114,15 +86,20 @@ class Daemon:
         self._events, self._inbox = trio.open_memory_channel[Event](EVENTS_IN_FLIGHT)
         self._peers: dict[str, RunningPeer] = {}
         self._outputs: dict[RefclockParameters, Refclock] = {}
-        self._server: RunningServer | None = None
+        self._status: Status | None = None
         self._leap_list: LeapList | None = None
         self._nursery: trio.Nursery
+        self._server: Slot[ServerParameters]
+        self._control: Slot[Path]
 
     async def start(self, config: Config, nursery: trio.Nursery) -> None:
         """Start everything that `config` asks for, then tell the service manager."""
         self._nursery = nursery
+        self._server = Slot("server", self._serve_time, ServerError, nursery)
+        self._control = Slot("control socket", self._serve_control, ControlError, nursery)
         self._open_outputs(config)
-        await self._change_server(config.server)
+        await self._server.change(config.server)
+        await self._change_control(config.control)
         setup = self._make_setup(config)
         system = SystemTask(
             setup,
@@ -154,9 +131,10 @@ class Daemon:
             log.error("reload: %s; the configuration is kept as it was", error)  # noqa: TRY400
         else:
             try:
-                await self._change_server(config.server)
+                await self._server.change(config.server)
             except ServerError as error:
                 log.error("reload: %s; no server is running", error)  # noqa: TRY400
+            await self._change_control(config.control)
             await self._events.send(self._make_setup(config))
             self._change_peers(config)
             self._close_outputs_but(config)
@@ -214,36 +192,20 @@ class Daemon:
         for parameters in self._outputs.keys() - _outputs_of(config):
             self._outputs.pop(parameters).close()
 
-    async def _change_server(self, wanted: ServerParameters | None) -> None:
-        running = self._server
-        if wanted == (running.parameters if running else None):
-            return
-        if running:
-            running.scope.cancel()
-            await running.stopped.wait()
-            self._server = None
-        if wanted:
-            running = RunningServer(wanted, trio.CancelScope(), trio.Event())
-            await self._nursery.start(self._run_server, running)
-            self._server = running
-
-    async def _run_server(
-        self,
-        running: RunningServer,
-        task_status: trio.TaskStatus[object] = trio.TASK_STATUS_IGNORED,
-    ) -> None:
-        run = partial(serve, running.parameters, self._clock, lambda: self._leap_list)
+    async def _change_control(self, path: Path | None) -> None:
+        """Without a control socket the daemon cannot be looked at, but it works all the same."""
         try:
-            with running.scope:
-                await run(task_status=task_status)
-        except ServerError:
-            raise
-        except Exception:
-            log.exception("the server failed")
-            with running.scope:
-                await keep_running("server", run)
-        finally:
-            running.stopped.set()
+            await self._control.change(path)
+        except ControlError as error:
+            log.warning("%s; nobody can ask for the status", error)
+
+    async def _serve_time(
+        self, parameters: ServerParameters, /, *, task_status: trio.TaskStatus[object]
+    ) -> None:
+        await serve(parameters, self._clock, lambda: self._leap_list, task_status=task_status)
+
+    async def _serve_control(self, path: Path, /, *, task_status: trio.TaskStatus[object]) -> None:
+        await serve_control(path, self._snapshot, task_status=task_status)
 
     def _make_setup(self, config: Config) -> Setup:
         self._leap_list = load_leap_list(config.leap_file)
@@ -258,7 +220,18 @@ class Daemon:
 
     # -- what happens ------------------------------------------------------------------------
 
+    def _snapshot(self) -> Status | None:
+        """The last snapshot as it looks now: what grows with age has grown."""
+        if self._status is None:
+            return None
+        return replace(
+            self._status,
+            at_ns=self._clock.monotonic_ns(),
+            wall_ns=self._clock.realtime_ns(),
+        )
+
     def _on_status(self, status: Status) -> None:
+        self._status = status
         self.notifier.status(summary(status))
         self._observe(status)
 

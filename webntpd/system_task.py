@@ -29,6 +29,9 @@ from webntpd.status import PeerStatus, Status
 
 log = logging.getLogger(__name__)
 
+REMEMBERED_OFFSETS = 32
+"""Of each peer, for the views that show a trend."""
+
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
@@ -85,7 +88,9 @@ class SystemTask:
         self._observe = observe
         self._feed_watchdog = feed_watchdog
         self._flush_peers = flush_peers
+        self._started_ns = clock.monotonic_ns()
         self._reports: dict[str, PeerReport] = {}
+        self._offsets: dict[str, tuple[float, ...]] = {}
         self._detector = DiscontinuityDetector(clock)
         self._measured_since_ns = 0
         self._status: Status | None = None
@@ -112,10 +117,16 @@ class SystemTask:
         if self._check_clock() or self._is_from_before_the_jump(report):
             return
         self._reports[report.name] = report
+        self._remember_offset(report)
         verdict = self._vote()
         if report.fresh:
             self._publish(report, verdict)
         self._conclude(verdict)
+
+    def _remember_offset(self, report: PeerReport) -> None:
+        if report.fresh and report.estimate:
+            offsets = (*self._offsets.get(report.name, ()), report.estimate.offset)
+            self._offsets[report.name] = offsets[-REMEMBERED_OFFSETS:]
 
     def _check_clock(self) -> Discontinuity | None:
         """Drop everything that was measured before the clock jumped."""
@@ -124,6 +135,7 @@ class SystemTask:
             log.warning("%s: all samples are dropped, all peers polled anew", found)
             self._measured_since_ns = self._clock.monotonic_ns()
             self._reports.clear()
+            self._offsets.clear()
             self._flush_peers()
             self._conclude(self._vote())
         return found
@@ -135,6 +147,7 @@ class SystemTask:
     def _forget_removed_peers(self) -> None:
         kept = self._setup.kinds
         self._reports = {name: each for name, each in self._reports.items() if name in kept}
+        self._offsets = {name: each for name, each in self._offsets.items() if name in kept}
 
     def _vote(self) -> Verdict:
         estimate = self._status.verdict.estimate if self._status else None
@@ -192,11 +205,15 @@ class SystemTask:
 
     def _conclude(self, verdict: Verdict) -> None:
         """Make the new snapshot, say what changed, and show it to whoever observes."""
+        leap_list = self._setup.leap_list
         status = Status(
             at_ns=self._clock.monotonic_ns(),
             peers=tuple(self._peer_statuses(verdict)),
             verdict=verdict,
             refclocks=tuple(output.refclock.status for output in self._setup.outputs),
+            wall_ns=self._clock.realtime_ns(),
+            started_ns=self._started_ns,
+            leap_expires_ns=leap_list.expires_ns if leap_list else None,
         )
         if self._setup.kinds:  # who only serves has nothing to publish, and need not be told
             for level, text in changes(self._status, status):
@@ -210,6 +227,7 @@ class SystemTask:
                 report=self._reports[name],
                 kind=kind,
                 tally=verdict.tallies.get(name, Tally.UNFIT),
+                offsets=self._offsets.get(name, ()),
             )
             for name, kind in self._setup.kinds.items()
             if name in self._reports

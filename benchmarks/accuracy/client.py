@@ -13,8 +13,9 @@ from pathlib import Path
 import trio
 
 from benchmarks.accuracy.modes import Asking, Sample, Series, Transport
+from webntpd.choices import Kind
 from webntpd.clock import Clock, SystemClock
-from webntpd.exchange import Exchange, ExchangeError, ExchangeParameters, Kind
+from webntpd.exchange import Exchange, ExchangeError, ExchangeParameters
 from webntpd.exchange.factory import make_exchange
 from webntpd.ntp.types import Reading
 

@@ -11,8 +11,9 @@ from collections.abc import Iterable
 
 import trio
 
+from webntpd.choices import Kind
 from webntpd.clock import SystemClock
-from webntpd.exchange import Exchange, ExchangeParameters, Kind
+from webntpd.exchange import Exchange, ExchangeParameters
 from webntpd.exchange.factory import make_exchange
 from webntpd.ntp.types import Reading
 

@@ -7,9 +7,10 @@ import pytest
 
 from tests.system.consumers import UNIT, NtpSec
 from tests.system.harness import Sandbox, eventually, require
+from webntpd.choices import Consumer, Kind
 from webntpd.config import Config, PeerSpec, RefclockSpec
-from webntpd.consumers import Consumer, consumer_lines
-from webntpd.exchange import ExchangeParameters, Kind
+from webntpd.consumers import consumer_lines
+from webntpd.exchange import ExchangeParameters
 from webntpd.ntp.types import PeerParameters
 from webntpd.refclock import ShmParameters, SockParameters
 

@@ -9,8 +9,9 @@ import trio
 import trustme
 from trio.testing import MockClock
 
+from webntpd.choices import Kind
 from webntpd.clock import SystemClock
-from webntpd.exchange import Exchange, ExchangeParameters, Kind
+from webntpd.exchange import Exchange, ExchangeParameters
 from webntpd.exchange.factory import make_exchange
 
 KINDS = {

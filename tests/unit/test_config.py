@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from webntpd.choices import Kind
 from webntpd.config import (
     Config,
     ConfigError,
@@ -25,8 +26,9 @@ from webntpd.config import (
 )
 from webntpd.config.document import DEFAULT_LEAP_FILE, Document
 from webntpd.config.faults import KEYS
-from webntpd.exchange import ExchangeParameters, Kind
+from webntpd.exchange import ExchangeParameters
 from webntpd.ntp.types import PeerParameters, SystemParameters
+from webntpd.paths import DEFAULT_CONTROL
 from webntpd.refclock import ShmParameters, SockParameters
 from webntpd.server import Limits, ServerParameters
 
@@ -111,7 +113,7 @@ def test_every_key_of_the_server_reaches_it(write: Write, tmp_path: Path) -> Non
 
 
 def test_an_empty_file_gives_the_defaults(write: Write) -> None:
-    assert load(write("")) == Config()
+    assert load(write("")) == Config(control=DEFAULT_CONTROL)
 
 
 def test_a_peer_needs_no_more_than_a_url(write: Write) -> None:
@@ -273,7 +275,7 @@ def test_the_environment_goes_before_the_file(
 
 
 def test_the_environment_alone_may_configure_everything(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("webntpd.config.loading.DEFAULT_PATH", Path("/nonexistent/webntpd.toml"))
+    monkeypatch.setattr("webntpd.config.loading.DEFAULT_CONFIG", Path("/nonexistent/webntpd.toml"))
     monkeypatch.setenv("WEBNTPD_PEER", '[{"url": "ws://a"}, {"url": "ws://b", "minpoll": 5}]')
     monkeypatch.setenv("WEBNTPD_REFCLOCK", '[{"type": "shm"}]')
     config = load_to_run()
@@ -597,7 +599,7 @@ def test_a_server_can_be_made_of_single_keys() -> None:
 
 def test_the_installed_file_is_safe_as_it_is() -> None:
     config = load(EXAMPLE)
-    assert config == Config(refclocks=(RefclockSpec(ShmParameters(2)),))
+    assert config == Config(refclocks=(RefclockSpec(ShmParameters(2)),), control=DEFAULT_CONTROL)
 
 
 def uncommented() -> dict[str, Any]:
@@ -611,7 +613,7 @@ def test_the_installed_file_shows_every_key() -> None:
     assert set(document) == set(Document.model_fields)
     shown = {"peer": set(document["peer"][0])}
     shown |= {table["type"]: set(table) for table in document["refclock"]}
-    shown |= {name: set(document[name]) for name in ("system", "server", "leap", "log")}
+    shown |= {name: set(document[name]) for name in ("system", "server", "leap", "control", "log")}
     assert shown == {name: set(model.model_fields) for name, model in KEYS.items()}
 
 
@@ -619,7 +621,7 @@ def test_the_installed_file_shows_the_defaults() -> None:
     document = uncommented()
     tables = {"peer": document["peer"][0]}
     tables |= {table["type"]: table for table in document["refclock"]}
-    tables |= {name: document[name] for name in ("system", "server", "leap", "log")}
+    tables |= {name: document[name] for name in ("system", "server", "leap", "control", "log")}
     for name, table in tables.items():
         for key, field in KEYS[name].model_fields.items():
             if not field.is_required() and field.default is not None:

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from webntpd.choices import Consumer, Kind
 from webntpd.config import Config, PeerSpec, RefclockSpec
-from webntpd.consumers import Consumer, ConsumerError, consumer_lines
-from webntpd.exchange import ExchangeParameters, Kind
+from webntpd.consumers import ConsumerError, consumer_lines
+from webntpd.exchange import ExchangeParameters
 from webntpd.ntp.types import PeerParameters
 from webntpd.refclock import ShmParameters, SockParameters
 

@@ -2,8 +2,8 @@
 
 import socket
 
+from webntpd.choices import Kind
 from webntpd.demo import demo_config
-from webntpd.exchange import Kind
 from webntpd.refclock import ShmParameters
 
 

@@ -7,7 +7,8 @@ import trio
 
 from tests.fakes.server import Script, Visitor, seconds, serve
 from tests.unit.conftest import ExchangeTo
-from webntpd.exchange import ExchangeError, Kind
+from webntpd.choices import Kind
+from webntpd.exchange import ExchangeError
 from webntpd.ntp.types import Formula, Rejection
 
 DATE = "Date: Sun, 22 Nov 2026 20:00:00 GMT"

@@ -19,8 +19,9 @@ from tests.fakes.server import (
 )
 from tests.unit.conftest import ExchangeTo
 from webntpd import wire
+from webntpd.choices import Kind
 from webntpd.clock import SystemClock
-from webntpd.exchange import Exchange, ExchangeError, ExchangeParameters, Kind
+from webntpd.exchange import Exchange, ExchangeError, ExchangeParameters
 from webntpd.exchange.factory import make_exchange
 from webntpd.exchange.session import GOODBYE
 from webntpd.ntp.types import Failure, Formula, Reading, Rejection, StampSource

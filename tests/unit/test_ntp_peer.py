@@ -234,6 +234,19 @@ def test_after_a_discontinuity_the_first_exchange_is_put_aside_whatever_was_befo
     assert script.report.samples == 0
 
 
+def test_each_sample_is_told_of_in_one_report() -> None:
+    script = Script(iburst=3)
+    script.wait()
+    script.answer(0.5, first=True)
+    script.answer()
+    script.wait()
+    script.answer(0.25, 0.125)
+    script.wait()
+    script.fail()
+    told = [[made.offset for made in report.readings] for report in script.reports]
+    assert [offsets for offsets in told if offsets] == [[0.25, 0.125]]
+
+
 # Reach, misses, backoff
 
 

@@ -7,9 +7,10 @@ import trio
 import trio.testing
 
 from tests.fakes.clock import VirtualClock
+from webntpd.choices import Kind
 from webntpd.clock import Clock
 from webntpd.config import PeerSpec
-from webntpd.exchange import Exchange, ExchangeError, ExchangeParameters, Kind
+from webntpd.exchange import Exchange, ExchangeError, ExchangeParameters
 from webntpd.ntp.types import (
     NS_PER_S,
     Failure,

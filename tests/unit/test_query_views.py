@@ -2,8 +2,9 @@
 
 import json
 
+from webntpd.choices import Kind
 from webntpd.config import PeerSpec
-from webntpd.exchange import ExchangeParameters, Kind
+from webntpd.exchange import ExchangeParameters
 from webntpd.ntp.selection import Combination
 from webntpd.ntp.types import (
     Failure,

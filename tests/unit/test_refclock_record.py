@@ -18,6 +18,18 @@ def test_a_success_counts_and_is_remembered() -> None:
     assert record.status == RefclockStatus("SHM(2)", published=2, last=sample(2))
 
 
+def test_the_sample_before_is_consumed_unread_or_nobody_knows() -> None:
+    record = Record("SHM(2)")
+    record.succeeded(sample(1), unread=False)
+    assert record.status.consumed is None  # there was none before
+    record.succeeded(sample(2), unread=False)
+    assert record.status.consumed is True
+    record.succeeded(sample(3), unread=True)
+    assert record.status.consumed is False
+    record.succeeded(sample(4))
+    assert record.status.consumed is None
+
+
 def test_only_the_last_published_receive_time_is_a_repeat() -> None:
     record = Record("SHM(2)")
     assert not record.repeats(sample(1))

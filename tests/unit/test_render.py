@@ -20,7 +20,7 @@ from webntpd.ntp.types import (
     Tally,
     Verdict,
 )
-from webntpd.render import age, peer_lines, refclock_line, status_lines, table
+from webntpd.render import age, peer_lines, refclock_line, sparkline, status_lines, table
 from webntpd.status import PeerStatus, RefclockStatus, Status
 
 NOW_NS = 1000 * NS_PER_S
@@ -134,3 +134,31 @@ def test_columns_are_as_wide_as_they_must_be() -> None:
         "a               1",
         "longer-one  10000",
     ]
+
+
+def test_a_trend_stands_at_the_end_of_a_peers_line() -> None:
+    peers = (replace(PEERS[0], offsets=(-1.0, 0.0, 6.0)), PEERS[1])
+    heading, first, second = peer_lines(replace(STATUS, peers=peers), trend=True)
+    assert heading.endswith("  last rejection  trend")
+    assert first.endswith("  ▁▂█")
+    assert second.endswith("  connect         -")
+    assert status_lines(replace(STATUS, peers=peers), trend=True)[2:5] == [heading, first, second]
+
+
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [
+        ((), "-"),
+        ((3.5,), "▅"),
+        ((1.0, 1.0), "▅▅"),
+        ((0.0, 7.0), "▁█"),
+        ((7.0, 3.5, 0.0, -0.0), "█▅▁▁"),
+        ((-1e-9, 1e-9, 0.0), "▁█▅"),
+        # Between two values that are next to each other there is no room for eight steps.
+        ((5e-324, 0.0), "█▁"),
+    ],
+)
+def test_a_sparkline_goes_from_the_least_to_the_greatest(
+    values: tuple[float, ...], text: str
+) -> None:
+    assert sparkline(values) == text

@@ -1,8 +1,18 @@
+from dataclasses import replace
+
 import pytest
 
 from tests.unit.builders import report
-from webntpd.ntp.types import Estimate, NoEstimate, PeerReport, Tally, Verdict
-from webntpd.status import PeerStatus, Status, seconds, signed_seconds, summary
+from webntpd.ntp.types import NS_PER_S, Estimate, NoEstimate, PeerReport, Tally, Verdict
+from webntpd.status import (
+    PeerStatus,
+    Status,
+    error_bound,
+    printable,
+    seconds,
+    signed_seconds,
+    summary,
+)
 
 ESTIMATE = Estimate(offset=-0.0012344, jitter=1e-4, root_distance=0.0251, at_ns=0, system_peer="a")
 
@@ -20,6 +30,13 @@ def test_the_summary_says_to_whom_the_offset_the_error_and_how_many() -> None:
     assert summary(made) == (
         "synchronised to a, offset -1.234 ms ± 25.100 ms, 2 survivors, 2 of 3 peers reachable"
     )
+
+
+def test_the_bound_of_the_error_grows_with_the_age_of_the_estimate() -> None:
+    assert error_bound(ESTIMATE, 0) == 0.0251
+    assert error_bound(ESTIMATE, 1000 * NS_PER_S) == pytest.approx(0.0251 + 0.015)
+    later = replace(status(ESTIMATE), at_ns=1000 * NS_PER_S)
+    assert "± 40.100 ms" in summary(later)
 
 
 @pytest.mark.parametrize("reason", NoEstimate)
@@ -54,3 +71,8 @@ def test_a_duration_has_the_unit_that_suits_it(value: float, text: str) -> None:
 )
 def test_a_signed_duration_always_has_its_sign(value: float, text: str) -> None:
     assert signed_seconds(value) == text
+
+
+def test_what_a_remote_said_is_shown_without_what_a_terminal_would_obey() -> None:
+    assert printable("µ ok") == "µ ok"
+    assert printable("a\n\x1b[2Jb\x9b\u202e") == "a��[2Jb��"

@@ -15,14 +15,17 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from webntpd.choices import Kind
 from webntpd.clock import SystemClock
 from webntpd.config import Config, ConfigError, PeerSpec, RefclockSpec
-from webntpd.exchange import ExchangeParameters, Kind
-from webntpd.ntp.types import Estimate, PeerParameters
+from webntpd.controlclient import ask
+from webntpd.exchange import ExchangeParameters
+from webntpd.ntp.types import NS_PER_S, Estimate, PeerParameters
 from webntpd.refclock import SockParameters
 from webntpd.server import ServerError, ServerParameters
 from webntpd.status import Status
-from webntpd.supervisor import LAST_RESTART_DELAY, keep_running, run_daemon
+from webntpd.supervisor import run_daemon
+from webntpd.tasks import LAST_RESTART_DELAY, keep_running
 
 LIMIT = 20.0
 """A test that waits longer than this, s, has failed."""
@@ -83,9 +86,9 @@ class Daemon:
 
 
 @asynccontextmanager
-async def running(sock: Path) -> AsyncIterator[Daemon]:
+async def running(sock: Path, control: Path | None = None) -> AsyncIterator[Daemon]:
     with trio.fail_after(LIMIT):
-        daemon = Daemon(config(free_address(), sock))
+        daemon = Daemon(replace(config(free_address(), sock), control=control))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(
                 partial(run_daemon, daemon.load, SystemClock(), observe=daemon.observe)
@@ -169,6 +172,33 @@ async def test_a_server_that_cannot_move_is_named_and_the_peers_go_on(
             await daemon.reload("no server is running", caplog)
             assert taken in caplog.text
             await daemon.until(lambda s: any(each.report.last_failure for each in s.peers))
+
+
+async def test_its_control_socket_shows_the_state_as_of_now_and_moves_with_a_reload(
+    path: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    first, second = tmp_path / "first", tmp_path / "second"
+    async with running(path, control=first) as daemon:
+        status = await daemon.until(is_synchronised)
+        shown = await trio.to_thread.run_sync(ask, first, "json")
+        assert [each["name"] for each in shown["peers"]] == names(status)
+        assert shown["at"] > status.wall_ns / NS_PER_S
+        daemon.config = replace(daemon.config, control=second)
+        await daemon.reload("reloaded: 2 peers", caplog)
+        assert not first.exists()
+        assert (await trio.to_thread.run_sync(ask, second, "status"))["lines"]
+    assert not second.exists()
+
+
+async def test_without_a_control_socket_the_daemon_works_all_the_same(
+    path: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    blocked = tmp_path / "file"
+    blocked.touch()
+    async with running(path, control=blocked) as daemon:
+        await daemon.until(is_synchronised)
+    assert f"{blocked}: is there already" in caplog.text
 
 
 async def test_a_port_in_use_keeps_the_daemon_from_starting(path: Path) -> None:

@@ -24,7 +24,15 @@ from webntpd.ntp.types import (
     Tally,
 )
 from webntpd.status import RefclockStatus, Status
-from webntpd.system_task import ClockSet, Event, Heartbeat, Output, Setup, SystemTask
+from webntpd.system_task import (
+    REMEMBERED_OFFSETS,
+    ClockSet,
+    Event,
+    Heartbeat,
+    Output,
+    Setup,
+    SystemTask,
+)
 
 NAMES = ("a", "b", "c")
 
@@ -222,3 +230,40 @@ async def test_our_own_list_decides_as_long_as_it_is_valid(valid_days: int, leap
     async with running(setup) as stage:
         await stage.tell(stage.report("a", 0.0))
         assert stage.combined.published[-1].leap is leap
+
+
+async def test_a_snapshot_has_both_clocks_and_the_start(autojump_clock: MockClock) -> None:
+    async with running() as stage:
+        started_ns = stage.clock.monotonic_ns()
+        await trio.sleep(3)
+        status = await stage.tell(stage.report("a", 0.0))
+        assert status.started_ns == started_ns
+        assert status.at_ns == stage.clock.monotonic_ns() == started_ns + 3 * NS_PER_S
+        assert status.wall_ns == stage.clock.realtime_ns()
+        assert status.leap_expires_ns is None
+
+
+async def test_a_snapshot_says_until_when_the_leap_list_is_good() -> None:
+    own = LeapList(updated_ns=0, expires_ns=7, leaps=(LeapNotice(37, 0, 1),))
+    async with running(Setup(SystemParameters(), {}, (), leap_list=own)) as stage:
+        assert stage.statuses[-1].leap_expires_ns == 7
+
+
+async def test_a_peers_last_offsets_are_remembered_while_they_are_of_this_clock() -> None:
+    async with running() as stage:
+        await stage.tell(stage.report("a", 9.0, fresh=False))
+        many = [stage.report("a", float(number)) for number in range(REMEMBERED_OFFSETS + 2)]
+        status = await stage.tell(*many)
+        assert status.peers[0].offsets == tuple(map(float, range(2, REMEMBERED_OFFSETS + 2)))
+        stage.clock.step(0.5)
+        await stage.tell(ClockSet())
+        status = await stage.tell(stage.report("a", 0.5))
+        assert status.peers[0].offsets == (0.5,)
+
+
+async def test_a_peer_that_a_reload_removed_leaves_no_offsets() -> None:
+    async with running() as stage:
+        await stage.tell(stage.report("a", 1.0))
+        await stage.tell(replace(stage.setup, kinds={"b": "http"}))
+        status = await stage.tell(stage.setup, stage.report("a", 2.0))
+        assert status.peers[0].offsets == (2.0,)

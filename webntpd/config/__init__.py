@@ -1,12 +1,10 @@
 """The configuration: a TOML file and the environment, made into frozen parameter objects."""
 
-from webntpd.config.faults import CONFIG_VARIABLE, ConfigError
-from webntpd.config.loading import DEFAULT_PATH, load, load_to_run, peer_from, server_from
+from webntpd.config.faults import ConfigError
+from webntpd.config.loading import load, load_to_run, peer_from, server_from
 from webntpd.config.parameters import Config, PeerSpec, RefclockSpec
 
 __all__ = [
-    "CONFIG_VARIABLE",
-    "DEFAULT_PATH",
     "Config",
     "ConfigError",
     "PeerSpec",

@@ -21,7 +21,8 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from webntpd.exchange import Kind
+from webntpd.choices import Kind
+from webntpd.paths import DEFAULT_CONTROL
 from webntpd.server import Limits
 from webntpd.server.listeners import SYSTEMD, UNIX
 
@@ -123,6 +124,12 @@ def _socket_path(path: Path) -> Path:
     return path
 
 
+def _control_path(text: str) -> str:
+    if text:
+        _socket_path(Path(text))
+    return text
+
+
 def _name(text: str) -> str:
     if not text or not text.isprintable():
         raise ValueError(f"must be printable and not empty, not {text!r}")
@@ -138,6 +145,7 @@ Name = Annotated[str, AfterValidator(_name)]
 # TOML has neither paths nor enumerations: those two are made from text.
 FilePath = Annotated[Path, Field(strict=False), AfterValidator(_existing_file)]
 SocketPath = Annotated[Path, Field(strict=False), AfterValidator(_socket_path)]
+ControlPath = Annotated[str, AfterValidator(_control_path)]
 KindName = Annotated[Kind, Field(strict=False)]
 
 Poll = Annotated[int, Field(ge=0, le=17)]
@@ -240,6 +248,10 @@ class LeapSection(Section):
     file: FilePath = DEFAULT_LEAP_FILE
 
 
+class ControlSection(Section):
+    socket: ControlPath = str(DEFAULT_CONTROL)
+
+
 class LogSection(Section):
     level: Literal["debug", "info", "warning", "error"] = "info"
 
@@ -280,6 +292,7 @@ class Document(BaseSettings):
     system: SystemSection = SystemSection()
     server: ServerSection = ServerSection()
     leap: LeapSection = LeapSection()
+    control: ControlSection = ControlSection()
     log: LogSection = LogSection()
 
     @classmethod

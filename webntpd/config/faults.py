@@ -14,6 +14,7 @@ from pydantic_core import ErrorDetails
 from webntpd.config.document import (
     ENV_DELIMITER,
     ENV_PREFIX,
+    ControlSection,
     Document,
     LeapSection,
     LogSection,
@@ -23,9 +24,7 @@ from webntpd.config.document import (
     SockSection,
     SystemSection,
 )
-
-CONFIG_VARIABLE = f"{ENV_PREFIX}CONFIG"
-"""Names the file; every other variable with the prefix is a key."""
+from webntpd.paths import CONFIG_VARIABLE
 
 KEYS: Mapping[str, type[BaseModel]] = {
     "peer": PeerSection,
@@ -34,6 +33,7 @@ KEYS: Mapping[str, type[BaseModel]] = {
     "system": SystemSection,
     "server": ServerSection,
     "leap": LeapSection,
+    "control": ControlSection,
     "log": LogSection,
 }
 """The keys of each section, and of each type of refclock: pydantic puts that into the location."""

@@ -27,18 +27,17 @@ from webntpd.config.parameters import (
     refclock_parameters,
     server_parameters,
 )
+from webntpd.paths import DEFAULT_CONFIG
 from webntpd.refclock import ShmParameters
 from webntpd.server import ServerParameters
-
-DEFAULT_PATH = Path("/etc/webntpd.toml")
 
 SectionT = TypeVar("SectionT", bound=Section)
 
 
 def load(path: Path | None = None) -> Config:
     """Read `path`, or the default file if that exists. Raises ConfigError with every fault."""
-    document = _read(path or DEFAULT_PATH, must_exist=path is not None)
-    if faults := list(_contradictions(document, path or DEFAULT_PATH)):
+    document = _read(path or DEFAULT_CONFIG, must_exist=path is not None)
+    if faults := list(_contradictions(document, path or DEFAULT_CONFIG)):
         raise ConfigError(faults)
     return config_of(document)
 
@@ -46,7 +45,7 @@ def load(path: Path | None = None) -> Config:
 def load_to_run(path: Path | None = None) -> Config:
     """As load(), and there must be something for a daemon to do."""
     config = load(path)
-    file = path or DEFAULT_PATH
+    file = path or DEFAULT_CONFIG
     if not config.peers and config.server is None:
         raise ConfigError(
             [f'{file}: [[peer]]: there is none: add one, e.g. url = "wss://time.example.org/"']

@@ -50,6 +50,7 @@ class Config:
     system: SystemParameters = field(default_factory=SystemParameters)
     server: ServerParameters | None = None
     leap_file: Path = DEFAULT_LEAP_FILE
+    control: Path | None = None
     log_level: str = "info"
 
 
@@ -62,6 +63,7 @@ def config_of(document: Document) -> Config:
         system=SystemParameters(minimum_agreeing=document.system.minimum_agreeing),
         server=server_parameters(document.server),
         leap_file=document.leap.file,
+        control=Path(document.control.socket) if document.control.socket else None,
         log_level=document.log.level,
     )
 

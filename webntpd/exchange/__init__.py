@@ -2,19 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
+from webntpd.choices import Kind
 from webntpd.ntp.types import Failure, Reading
-
-
-class Kind(StrEnum):
-    """The ways to ask a server for its time."""
-
-    HTTP = "http"  # GET, JSON
-    WEBSOCKET = "websocket"  # JSON messages on one connection
-    TIME_HEADER = "time-header"  # Time over HTTPS: HEAD, X-HTTPSTIME
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,9 @@
 
 import trio
 
+from webntpd.choices import Kind
 from webntpd.clock import Clock
-from webntpd.exchange import Exchange, ExchangeParameters, Kind
+from webntpd.exchange import Exchange, ExchangeParameters
 from webntpd.exchange.http import HttpExchange
 from webntpd.exchange.timeheader import TimeHeaderExchange
 from webntpd.exchange.websocket import WebSocketExchange

@@ -77,6 +77,7 @@ class Peer:
         self._last_failure: Failure | None = None
         self._rejections: Counter[Rejection] = Counter()
         self._samples = 0
+        self._readings: list[Reading] = []  # samples that no report has told of yet
         self._reported: PeerReport | None = None
 
     def start(self, now_ns: int) -> tuple[Action, ...]:
@@ -189,6 +190,7 @@ class Peer:
     def _take(self, reading: Reading, now_ns: int) -> None:
         """Count a sample. Of a burst the best will stand for the poll; an iburst fills stages."""
         self._samples += 1
+        self._readings.append(reading)
         self._leap = reading.leap
         if self._filling:
             self._insert(reading, now_ns)
@@ -212,7 +214,8 @@ class Peer:
         report = self._report(now_ns)
         if self._reported is not None and report == replace(self._reported, at_ns=now_ns):
             return (action,)
-        self._reported = report
+        self._reported = replace(report, readings=())
+        self._readings.clear()
         if report.fresh and report.estimate is not None:
             self._used_ns = report.estimate.at_ns
         return (Report(report), action)
@@ -226,6 +229,7 @@ class Peer:
             fresh=self._is_fresh(),
             at_ns=now_ns,
             next_poll_ns=self._next_poll_ns,
+            readings=tuple(self._readings),
             last_reply_ns=self._last_reply_ns,
             last_failure=self._last_failure,
             rejections=dict(self._rejections),

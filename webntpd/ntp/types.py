@@ -185,7 +185,8 @@ class PeerReport:
 
     `fresh` says that `estimate` is newer than in any fresh report before, and worth a publication:
     not in the middle of a burst, nor with fewer than MIN_SAMPLES. `reach` is the 8-bit register,
-    `poll` log2 seconds, `next_poll_ns` monotonic.
+    `poll` log2 seconds, `next_poll_ns` monotonic. `readings` are the samples that the event itself
+    brought: each is in one report only.
     """
 
     name: str
@@ -195,6 +196,7 @@ class PeerReport:
     fresh: bool
     at_ns: int
     next_poll_ns: int
+    readings: tuple[Reading, ...] = ()
     last_reply_ns: int | None = None
     last_failure: Failure | None = None
     rejections: Mapping[Rejection, int] = field(default_factory=dict)

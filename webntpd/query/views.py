@@ -9,6 +9,7 @@ from webntpd.ntp.types import PeerEstimate
 from webntpd.query.survey import Answer, Survey
 from webntpd.render import NOTHING, table
 from webntpd.status import seconds, signed_seconds
+from webntpd.views.document import stamps
 
 JSON_VERSION = 1
 """Changes when a member of the JSON changes its meaning or goes away, not when one is added."""
@@ -82,12 +83,11 @@ def _answer_json(answer: Answer) -> dict[str, Any]:
 
 
 def _estimate_json(answer: Answer, estimate: PeerEstimate) -> dict[str, Any]:
-    stamps = estimate.provenance
     return {
         "offset": estimate.offset,
         "error": answer.error,
         "delay": estimate.delay,
         "jitter": estimate.jitter,
         "leap": answer.leap.name.lower() if estimate.leap else None,
-        "stamps": stamps and {"formula": stamps.formula, "t1": stamps.t1, "t4": stamps.t4},
+        "stamps": estimate.provenance and stamps(estimate.provenance),
     }

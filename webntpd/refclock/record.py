@@ -23,8 +23,11 @@ class Record:
         last = self.status.last
         return last is not None and last.receive_ns == publication.receive_ns
 
-    def succeeded(self, publication: Publication, *, unread: bool = False) -> None:
-        """The sample is out; `unread` says that the one before it was still waiting."""
+    def succeeded(self, publication: Publication, *, unread: bool | None = None) -> None:
+        """The sample is out; `unread` says whether the one before it was still waiting.
+
+        None is for an output that cannot tell.
+        """
         before = self.status
         if before.problem not in (None, NOT_CONSUMED):
             logger.info("%s: publishing again", before.name)
@@ -35,9 +38,10 @@ class Record:
         self.status = replace(
             before,
             published=before.published + 1,
-            not_consumed=before.not_consumed + unread,
+            not_consumed=before.not_consumed + bool(unread),
             problem=NOT_CONSUMED if unread else None,
             last=publication,
+            consumed=None if unread is None or before.last is None else not unread,
         )
 
     def failed(self, problem: str) -> None:

@@ -1,0 +1,34 @@
+"""What the views of many lines share."""
+
+from tests.unit.snapshots import NOW_NS, SYNCHRONISED, ago
+from tests.unit.snapshots import ago as before
+from webntpd.ntp.types import NS_PER_S
+from webntpd.views import facts
+
+
+def test_values_stand_below_each_other_and_blocks_apart() -> None:
+    assert facts.paragraphs([[("a", "1"), ("longer", "2")], [("b", "3")]]) == [
+        "a              : 1",
+        "longer         : 2",
+        "",
+        "b              : 3",
+    ]
+
+
+def test_an_offset_stands_with_its_bound() -> None:
+    assert facts.bounded(0.5, 0.001) == "+500.000 ms ± 1.000 ms"
+
+
+def test_what_never_was_was_never() -> None:
+    assert facts.ago(None, SYNCHRONISED) == "never"
+    assert facts.ago(before(3), SYNCHRONISED) == "3 s ago"
+
+
+def test_a_time_has_its_unit() -> None:
+    assert facts.lasting(ago(299), SYNCHRONISED) == "299 s"
+    assert facts.lasting(ago(300), SYNCHRONISED) == "5m"
+
+
+def test_what_is_past_is_no_longer_ahead() -> None:
+    assert facts.ahead(NOW_NS + NS_PER_S, NOW_NS) == 1
+    assert facts.ahead(NOW_NS - NS_PER_S, NOW_NS) == 0

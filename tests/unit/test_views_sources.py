@@ -1,0 +1,45 @@
+"""Every peer in full, as text."""
+
+from dataclasses import replace
+
+from tests.unit.snapshots import GOOD, SYNCHRONISED, ago
+from webntpd.ntp.types import NS_PER_S, Tally
+from webntpd.views.sources import FATES, source_lines
+
+
+def test_each_peer_is_shown_with_all_that_is_known() -> None:
+    assert source_lines(SYNCHRONISED) == [
+        "Peer           : wss://time.example.org/ (websocket)",
+        "State          : system peer, prefer",
+        "Reach          : 377, last reply 12 s ago",
+        "Poll           : every 16 s, next in 4 s",
+        "Offset         : -123.0 µs ± 6.456 ms",
+        "Delay          : 12.300 ms",
+        "Dispersion     : 1.0 µs",
+        "Jitter         : 4.5 µs over 8 samples",
+        "Stamps         : interleaved kernel",
+        "Measured       : 20 s ago",
+        "Samples        : 99",
+        "Rejections     : 1 popcorn, 3 timeout",
+        "",
+        "Peer           : http://dead.example/ (http)",
+        "State          : not fit to vote, noselect",
+        "Reach          : 0, last reply never",
+        "Poll           : every 64 s, next in 0 s",
+        "Samples        : 0",
+        "Last rejection : connect: refused�[2J",
+    ]
+
+
+def test_every_tally_has_its_words() -> None:
+    assert set(FATES) == set(Tally)
+
+
+def test_without_peers_there_is_nothing() -> None:
+    assert source_lines(replace(SYNCHRONISED, peers=())) == []
+
+
+def test_long_times_have_their_own_unit() -> None:
+    peer = replace(SYNCHRONISED.peers[0], report=replace(GOOD, last_reply_ns=ago(7200)))
+    assert "last reply 120m ago" in source_lines(replace(SYNCHRONISED, peers=(peer,)))[2]
+    assert SYNCHRONISED.at_ns > 7200 * NS_PER_S

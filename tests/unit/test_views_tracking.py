@@ -1,0 +1,66 @@
+"""The system's offset and its outputs as text."""
+
+from dataclasses import replace
+
+import pytest
+
+from tests.unit.snapshots import ESTIMATE, SYNCHRONISED, WALL_NS
+from webntpd.ntp.types import NoEstimate, Verdict
+from webntpd.status import RefclockStatus
+from webntpd.views.tracking import sense, tracking_lines
+
+
+def test_it_shows_the_offset_with_its_bound_and_what_each_output_got() -> None:
+    assert tracking_lines(SYNCHRONISED) == [
+        "System peer    : wss://time.example.org/",
+        "System offset  : -123.0 µs ± 6.650 ms, the local clock is ahead",
+        "Jitter         : 4.5 µs",
+        "Leap warning   : insert",
+        "Survivors      : wss://time.example.org/",
+        "Reachable      : 1 of 2 peers",
+        "Leap list      : expires in 100 days",
+        "Running for    : 121m",
+        "",
+        "Refclock       : SHM(2)",
+        "Published      : 7 samples, 3 not consumed",
+        "Last sample    : -123.0 µs ± 6.500 ms, 10 s ago",
+        "Before that    : consumed",
+        "",
+        "Refclock       : SOCK(/run/chrony/webntpd.sock)",
+        "Published      : 0 samples, 0 not consumed",
+        "Failures       : 2",
+        "Problem        : nobody is there",
+    ]
+
+
+def test_the_reason_for_no_offset_stands_in_its_place() -> None:
+    status = replace(SYNCHRONISED, verdict=Verdict(NoEstimate.NO_MAJORITY, {}), refclocks=())
+    assert tracking_lines(status)[0] == "System offset  : none: no majority of the peers agrees"
+
+
+def test_the_leap_list_is_shown_only_if_there_is_one() -> None:
+    text = "\n".join(tracking_lines(replace(SYNCHRONISED, leap_expires_ns=None)))
+    assert "Leap list" not in text
+    text = "\n".join(tracking_lines(replace(SYNCHRONISED, leap_expires_ns=WALL_NS)))
+    assert "Leap list      : expired" in text
+
+
+@pytest.mark.parametrize(
+    ("consumed", "text"),
+    [
+        (True, "consumed"),
+        (False, "not consumed: is a consumer reading?"),
+        (None, "not known whether the consumer took it"),
+    ],
+)
+def test_what_became_of_the_sample_before_the_last(consumed: bool | None, text: str) -> None:
+    refclock = RefclockStatus("SHM(2)", last=SYNCHRONISED.refclocks[0].last, consumed=consumed)
+    lines = tracking_lines(replace(SYNCHRONISED, refclocks=(refclock,)))
+    assert lines[-1] == f"Before that    : {text}"
+
+
+@pytest.mark.parametrize(("offset", "text"), [(0.1, "behind"), (-0.1, "ahead"), (0.0, "right")])
+def test_the_sign_is_put_into_words(offset: float, text: str) -> None:
+    assert sense(offset) == f"the local clock is {text}"
+    status = replace(SYNCHRONISED, verdict=Verdict(replace(ESTIMATE, offset=offset), {}))
+    assert tracking_lines(status)[1].endswith(text)

@@ -1,0 +1,48 @@
+"""Every peer with all that is known of it."""
+
+from collections.abc import Iterator
+
+from webntpd.ntp.types import PeerEstimate, Tally
+from webntpd.render import NOTHING
+from webntpd.status import PeerStatus, Status, printable, seconds
+from webntpd.views.facts import Fact, ago, ahead, bounded, paragraphs
+
+FATES = {
+    Tally.UNFIT: "not fit to vote",
+    Tally.FALSETICKER: "outvoted by the others",
+    Tally.OUTLIER: "agrees with the majority, but the others are better",
+    Tally.SURVIVOR: "agrees with the majority, and counts",
+    Tally.SYSTEM_PEER: "system peer",
+}
+
+
+def source_lines(status: Status) -> list[str]:
+    """A block for each peer."""
+    return paragraphs(_peer_facts(peer, status) for peer in status.peers)
+
+
+def _peer_facts(peer: PeerStatus, status: Status) -> Iterator[Fact]:
+    report = peer.report
+    wishes = [wish for wish in ("prefer", "noselect") if getattr(report, wish)]
+    due = ahead(report.next_poll_ns, status.at_ns)
+    yield "Peer", f"{report.name} ({peer.kind})"
+    yield "State", ", ".join([FATES[peer.tally], *wishes])
+    yield "Reach", f"{report.reach:o}, last reply {ago(report.last_reply_ns, status)}"
+    yield "Poll", f"every {2**report.poll} s, next in {due:.0f} s"
+    if report.estimate:
+        yield from _estimate_facts(report.estimate, status)
+    yield "Samples", str(report.samples)
+    if report.rejections:
+        counts = (f"{count} {name}" for name, count in report.rejections.items())
+        yield "Rejections", ", ".join(counts)
+    if failure := report.last_failure:
+        yield "Last rejection", f"{failure.rejection}: {printable(failure.detail)}"
+
+
+def _estimate_facts(estimate: PeerEstimate, status: Status) -> Iterator[Fact]:
+    yield "Offset", bounded(estimate.offset, estimate.root_distance(status.at_ns))
+    yield "Delay", seconds(estimate.delay)
+    yield "Dispersion", seconds(estimate.dispersion)
+    yield "Jitter", f"{seconds(estimate.jitter)} over {estimate.stages} samples"
+    yield "Stamps", str(estimate.provenance or NOTHING)
+    yield "Measured", ago(estimate.at_ns, status)

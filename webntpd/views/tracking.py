@@ -1,0 +1,64 @@
+"""The system's offset and where it went, laid out as `chronyc tracking` does, with NTP's sign."""
+
+from collections.abc import Iterator
+
+from webntpd.ntp.types import NS_PER_S, Estimate
+from webntpd.status import RefclockStatus, Status, error_bound, printable, seconds
+from webntpd.views.facts import Fact, ahead, bounded, lasting, paragraphs
+
+SECONDS_PER_DAY = 86_400
+
+
+def tracking_lines(status: Status) -> list[str]:
+    """A block for the system, and one for each output."""
+    outputs = (_refclock_facts(refclock, status) for refclock in status.refclocks)
+    return paragraphs([_system_facts(status), *outputs])
+
+
+def _system_facts(status: Status) -> Iterator[Fact]:
+    estimate = status.verdict.estimate
+    if isinstance(estimate, Estimate):
+        yield from _estimate_facts(estimate, status)
+        yield "Survivors", ", ".join(status.verdict.survivors)
+    else:
+        yield "System offset", f"none: {estimate}"
+    yield "Reachable", f"{status.reachable} of {len(status.peers)} peers"
+    if status.leap_expires_ns is not None:
+        days = ahead(status.leap_expires_ns, status.wall_ns) / SECONDS_PER_DAY
+        yield "Leap list", f"expires in {days:.0f} days" if days else "expired"
+    yield "Running for", lasting(status.started_ns, status)
+
+
+def _estimate_facts(estimate: Estimate, status: Status) -> Iterator[Fact]:
+    bound = error_bound(estimate, status.at_ns)
+    yield "System peer", estimate.system_peer
+    yield "System offset", f"{bounded(estimate.offset, bound)}, {sense(estimate.offset)}"
+    yield "Jitter", seconds(estimate.jitter)
+    yield "Leap warning", estimate.leap.name.lower()
+
+
+def _refclock_facts(refclock: RefclockStatus, status: Status) -> Iterator[Fact]:
+    yield "Refclock", refclock.name
+    yield "Published", f"{refclock.published} samples, {refclock.not_consumed} not consumed"
+    if last := refclock.last:
+        elapsed = (status.wall_ns - last.receive_ns) / NS_PER_S
+        yield "Last sample", f"{bounded(last.offset, last.error)}, {elapsed:.0f} s ago"
+        yield "Before that", _fate(refclock)
+    if refclock.failures:
+        yield "Failures", str(refclock.failures)
+    if refclock.problem:
+        yield "Problem", printable(refclock.problem)
+
+
+def _fate(refclock: RefclockStatus) -> str:
+    """What became of the sample before the last; of the last itself nothing can be known yet."""
+    if refclock.consumed is None:
+        return "not known whether the consumer took it"
+    return "consumed" if refclock.consumed else "not consumed: is a consumer reading?"
+
+
+def sense(offset: float) -> str:
+    """What the sign of an offset means. chronyc prints the opposite one."""
+    if offset == 0:
+        return "the local clock is right"
+    return f"the local clock is {'behind' if offset > 0 else 'ahead'}"
