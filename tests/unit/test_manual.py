@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from webntpd.cli import COMMANDS, main
+from webntpd import commands
+from webntpd.arguments import LOOKS
+from webntpd.cli import main
 from webntpd.config.document import Document
 from webntpd.config.faults import KEYS
 
+COMMANDS = (*commands.COMMANDS, *LOOKS)
 ROOT = Path(__file__).parent.parent.parent
 PAGE = (ROOT / "man/webntpd.8").read_text().replace(r"\-", "-")
 

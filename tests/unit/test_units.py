@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from webntpd import cli
+from webntpd.arguments import Exit
 from webntpd.units import UnitError, install
 
 ROOT = Path(__file__).parent.parent.parent
@@ -82,5 +83,5 @@ def test_a_distributions_package_has_its_units_already(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sysconfig, "get_path", lambda name: f"{tmp_path}/{name}")
-    assert cli.main(["install-unit"]) == cli.FAILED
+    assert cli.main(["install-unit"]) == Exit.FAILED
     assert "came with the package of the distribution" in capsys.readouterr().err
