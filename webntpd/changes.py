@@ -32,12 +32,14 @@ def _of_peer(old: PeerStatus | None, new: PeerStatus) -> Iterator[Line]:
     was_reachable = before is not None and before.reach != 0
     if report.reach and not was_reachable:
         yield logging.INFO, f"peer {report.name}: reachable"
-    elif was_reachable and not report.reach:
-        yield logging.WARNING, f"peer {report.name}: unreachable"
     failure = report.last_failure
+    reason = f"{failure.rejection}: {failure.detail}" if failure else "no answer"
+    if was_reachable and not report.reach:
+        yield logging.WARNING, f"peer {report.name}: unreachable, {reason}"
+        return
     told = before.last_failure if before else None
     if failure and not (told and told.rejection is failure.rejection):
-        yield logging.WARNING, f"peer {report.name}: {failure.rejection}: {failure.detail}"
+        yield logging.WARNING, f"peer {report.name}: {reason}"
 
 
 def _of_refclock(old: RefclockStatus | None, new: RefclockStatus) -> Iterator[Line]:

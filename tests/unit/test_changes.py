@@ -55,7 +55,16 @@ def test_what_stays_as_it_is_is_not_said_again() -> None:
 def test_a_peer_that_comes_and_goes_is_told_each_time() -> None:
     up = status(replace(REPORT, reach=1))
     assert told(status(), up) == [(INFO, "peer one: reachable")]
-    assert told(up, status()) == [(WARNING, "peer one: unreachable")]
+    assert told(up, status()) == [(WARNING, "peer one: unreachable, no answer")]
+
+
+def test_an_unreachable_peer_is_told_with_the_reason_even_if_it_was_told_before() -> None:
+    failing = status(replace(REPORT, reach=128, last_failure=TIMEOUT))
+    gone = status(replace(REPORT, reach=0, last_failure=TIMEOUT))
+    line = (WARNING, "peer one: unreachable, timeout: no reply within 5 s")
+    assert told(failing, gone) == [line]
+    assert told(status(replace(REPORT, reach=128)), gone) == [line]
+    assert told(gone, gone) == []
 
 
 def test_a_new_kind_of_rejection_is_told_with_its_detail() -> None:
