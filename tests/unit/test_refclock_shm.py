@@ -224,6 +224,15 @@ def test_closing_takes_the_sample_back_and_leaves_the_segment(
     refclock.close()
 
 
+def test_a_sample_that_comes_after_closing_is_not_published(
+    segments: Segments, refclock: ShmRefclock
+) -> None:
+    refclock.close()
+    refclock.publish(sample())
+    assert segments.read()[VALID] == bytes(4)
+    assert refclock.status.published == 0
+
+
 @pytest.mark.parametrize("recreated", [False, True])
 def test_a_removed_segment_is_replaced_and_said_so(
     segments: Segments,

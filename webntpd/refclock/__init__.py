@@ -30,7 +30,10 @@ class RefclockError(Exception):
 
 
 class Refclock(Protocol):
-    """An output. Publishing never raises: what goes wrong is counted, logged once, and shown."""
+    """An output. Publishing never raises: what goes wrong is counted, logged once, and shown.
+
+    A sample that comes after close is nobody's: a reload closes what is still in use.
+    """
 
     @property
     def status(self) -> RefclockStatus: ...

@@ -123,6 +123,7 @@ class ShmRefclock:
         self._record = Record(f"SHM({unit})")
         self._key = KEY_BASE + unit
         self._segment: Segment | None = None
+        self._opened = False
 
     @property
     def status(self) -> RefclockStatus:
@@ -134,10 +135,11 @@ class ShmRefclock:
         Raises RefclockError, with the segment's owner and mode, if it may not be attached.
         """
         self._segment = self._attach()
+        self._opened = True
 
     def publish(self, publication: Publication) -> None:
         """Offer a sample to the consumer."""
-        if self._record.repeats(publication):
+        if not self._opened or self._record.repeats(publication):
             return
         try:
             segment = self._segment = self._current()
@@ -149,6 +151,10 @@ class ShmRefclock:
         self._record.succeeded(publication, unread=unread)
 
     def close(self) -> None:
+        self._opened = False
+        self._detach()
+
+    def _detach(self) -> None:
         if self._segment is not None:
             self._segment.close()
             self._segment = None
@@ -160,7 +166,7 @@ class ShmRefclock:
                 "%s: someone removed the segment; a consumer that holds it must be restarted",
                 self.status.name,
             )
-            self.close()
+            self._detach()
         return self._segment or self._attach()
 
     def _attach(self) -> Segment:
