@@ -35,7 +35,7 @@ class Size:
     churn: int
 
 
-FULL = Size(Plan(rounds=3, seconds=3), polled=8.0, clock=(2, 6.0), churn=100_000)
+FULL = Size(Plan(rounds=3, seconds=2), polled=8.0, clock=(2, 6.0), churn=100_000)
 QUICK = Size(Plan(rounds=1, seconds=1), polled=2.0, clock=(1, 3.0), churn=10_000)
 
 
