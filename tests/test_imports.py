@@ -18,8 +18,8 @@ LAYERS: list[set[str]] = [
     {"peer_task", "system_task", "tasks"},
     {"config"},
     {
-        "control", "discontinuity", "exchange", "leapfile", "log", "metrics", "refclock", "server",
-        "service", "statslog",
+        "control", "discontinuity", "exchange", "leapfetch", "leapfile", "log", "metrics",
+        "refclock", "server", "service", "statslog",
     },
     {"timestamping"},
     {"clock", "kernelstamps"},

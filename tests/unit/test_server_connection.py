@@ -209,6 +209,12 @@ def test_a_header_block_without_end_is_refused(feed: Feed) -> None:
         b"GET / HTTP/1.1\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nContent-Length: 1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding : chunked\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 1, 2\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: +1\r\n\r\n",
+        b"GET / HTTP/1.1\rHost: x\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
@@ -226,6 +232,21 @@ def test_what_is_no_http_is_a_bad_request_and_ends_the_connection(
     assert (found.status, found.headers["connection"]) == (400, "close")
     assert "error" in json.loads(found.body)
     assert connection.closing
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"GET / HTTP/1.1\nHost: x\n\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nX-Long: a\r\n folded\r\n\r\n",
+    ],
+    ids=["bare LF", "obsolete folding"],
+)
+def test_what_rfc_9112_lets_a_server_take_is_taken_as_it_says(request_: bytes) -> None:
+    # §2.2: a single LF ends a line; §5.2: a folded line is one with a space in between.
+    connection = Parts().connection()
+    found = answers(connection.receive(request_ + GET, ARRIVED), "GET", "GET")
+    assert [each.status for each in found] == [200, 200]
 
 
 def test_a_transfer_coding_that_is_not_known_is_not_implemented() -> None:

@@ -102,6 +102,9 @@ class Http:
     def _on_request(self, raw: h11.Request) -> bytes:
         if raw.http_version not in {b"1.0", b"1.1"}:
             return self._refuse(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, "HTTP/1.1 is spoken here")
+        names = {name for name, _ in raw.headers}
+        if {b"content-length", b"transfer-encoding"} <= names:  # RFC 9112 §6.1: smuggling, maybe
+            return self._refuse(HTTPStatus.BAD_REQUEST, "two different lengths of one body")
         self._request = Request.of(raw)
         self._body = 0
         return self._too_large() if self._request.length > MAX_BODY else b""

@@ -1,0 +1,213 @@
+"""When a newer leap-seconds list is wanted, and which one may take the place of the old."""
+
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import trio
+import trio.testing
+
+from tests.unit.test_leap import NEW_YEAR_2017_NS, PUBLISHED, leap_file
+from webntpd import leapfetch
+from webntpd.leap import LeapList, parse_leap_list
+from webntpd.leapfetch import (
+    FIRST_DELAY,
+    MAX_SIZE,
+    NEAR_NS,
+    PERIOD,
+    LeapSource,
+    RefusedError,
+    checked,
+    download,
+    is_due,
+    keep_fresh,
+    renewed,
+    replace,
+)
+from webntpd.ntp.types import NS_PER_S, LeapNotice
+
+NEW = parse_leap_list(PUBLISHED)
+NOW = NEW.expires_ns - 200 * 86_400 * NS_PER_S
+OLD = LeapList(0, NOW - 1, NEW.leaps)
+
+
+@asynccontextmanager
+async def serving(reply: bytes) -> AsyncIterator[str]:
+    """The URL of a server that answers everything with those bytes."""
+
+    async def answer(stream: trio.SocketStream) -> None:
+        await stream.receive_some()
+        await stream.send_all(reply)
+
+    async with trio.open_nursery() as nursery:
+        listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        nursery.start_soon(trio.serve_listeners, answer, listeners)
+        yield f"http://127.0.0.1:{listeners[0].socket.getsockname()[1]}/leap-seconds.list"
+        nursery.cancel_scope.cancel()
+
+
+def ok(body: bytes) -> bytes:
+    return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%b" % (
+        len(body),
+        body,
+    )
+
+
+@pytest.mark.parametrize(
+    ("leap_list", "due"),
+    [
+        (None, True),
+        (OLD, True),
+        (LeapList(0, NOW + NEAR_NS - 1, NEW.leaps), True),
+        (LeapList(0, NOW + NEAR_NS, NEW.leaps), False),
+    ],
+    ids=["none", "expired", "about to expire", "good"],
+)
+def test_a_list_is_renewed_when_it_is_missing_or_about_to_expire(
+    leap_list: LeapList | None, due: bool
+) -> None:
+    assert is_due(leap_list, NOW) is due
+
+
+def test_that_a_list_has_expired_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    is_due(OLD, NOW)
+    assert "has expired" in caplog.text
+
+
+@pytest.mark.parametrize("old", [None, OLD])
+def test_a_newer_list_that_agrees_is_taken(old: LeapList | None) -> None:
+    assert checked(PUBLISHED, old, NOW) == NEW
+
+
+@pytest.mark.parametrize(
+    ("data", "old", "now_ns", "reason"),
+    [
+        (PUBLISHED[:-20], OLD, NOW, "line"),
+        (PUBLISHED.replace(b"37", b"38"), OLD, NOW, "line"),
+        (b"<html>", None, NOW, "line|list"),
+        (PUBLISHED, NEW, NOW, "no newer"),
+        (PUBLISHED, None, NEW.expires_ns, "no newer"),
+        (leap_file(["2272060800 10", "2287785600 11"]), None, NOW, "history"),
+        (
+            PUBLISHED,
+            LeapList(0, NOW, (*NEW.leaps, LeapNotice(37, NEW_YEAR_2017_NS * 2, 1))),
+            NOW,
+            "contradicts",
+        ),
+    ],
+)
+def test_another_is_refused(data: bytes, old: LeapList | None, now_ns: int, reason: str) -> None:
+    with pytest.raises(RefusedError, match=reason):
+        checked(data, old, now_ns)
+
+
+async def test_a_list_is_fetched_and_kept(tmp_path: Path) -> None:
+    cache = tmp_path / "state" / "leap-seconds.list"
+    async with serving(ok(PUBLISHED)) as url:
+        assert await renewed(LeapSource(url, cache), OLD, NOW) == NEW
+    assert [(path.name, path.read_bytes()) for path in listed(cache)] == [(cache.name, PUBLISHED)]
+
+
+def listed(cache: Path) -> list[Path]:
+    return list(cache.parent.iterdir())
+
+
+async def test_a_bad_download_changes_nothing(tmp_path: Path) -> None:
+    cache = tmp_path / "leap-seconds.list"
+    replace(cache, b"before")
+    async with serving(ok(PUBLISHED[:-20])) as url:
+        with pytest.raises(RefusedError):
+            await renewed(LeapSource(url, cache), OLD, NOW)
+    assert [path.read_bytes() for path in listed(cache)] == [b"before"]
+
+
+async def test_a_list_that_cannot_be_kept_is_used_all_the_same(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").touch()
+    async with serving(ok(PUBLISHED)) as url:
+        source = LeapSource(url, tmp_path / "file" / "leap-seconds.list")
+        assert await renewed(source, None, NOW) == NEW
+    assert "cannot be kept" in caplog.text
+
+
+def test_a_cache_that_cannot_be_replaced_leaves_nothing_behind(tmp_path: Path) -> None:
+    target = tmp_path / "taken"
+    (target / "by a directory").mkdir(parents=True)
+    with pytest.raises(OSError, match="taken"):
+        replace(target, b"x")
+    assert [path.name for path in tmp_path.iterdir()] == ["taken"]
+
+
+@pytest.mark.parametrize(
+    ("reply", "reason"),
+    [
+        (b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", "status 404"),
+        (ok(bytes(MAX_SIZE + 1)), f"more than {MAX_SIZE} bytes"),
+        (ok(PUBLISHED)[:-20], "peer closed"),
+        (b"nonsense\r\n\r\n", "illegal status line"),
+        (b"", "disconnected"),
+    ],
+    ids=["not found", "too large", "cut short", "no HTTP", "closed"],
+)
+async def test_what_is_no_download_is_refused(reply: bytes, reason: str) -> None:
+    async with serving(reply) as url:
+        with pytest.raises(RefusedError, match=reason):
+            await download(url)
+
+
+async def test_what_is_no_url_is_refused() -> None:
+    with pytest.raises(RefusedError):
+        await download("nonsense")
+
+
+async def test_a_server_that_never_answers_is_given_up(
+    mock_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leapfetch, "TIMEOUT", 1.0)
+    (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    async with listener, trio.open_nursery() as nursery:
+        nursery.start_soon(pass_time, mock_clock)
+        with pytest.raises(RefusedError, match="within 1 s"):
+            await download(f"http://127.0.0.1:{listener.socket.getsockname()[1]}/")
+        nursery.cancel_scope.cancel()
+
+
+async def pass_time(mock_clock: trio.testing.MockClock) -> None:
+    while True:
+        await trio.testing.wait_all_tasks_blocked()
+        mock_clock.jump(0.25)
+
+
+async def test_the_list_is_looked_at_once_a_day(
+    autojump_clock: trio.testing.MockClock,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    caplog.set_level(logging.INFO)
+    lists: list[LeapList] = [OLD]
+    looked: list[float] = []
+    outcomes: list[Callable[[], LeapList]] = [refused, lambda: NEW]
+
+    async def fake(source: LeapSource, old: LeapList | None, now_ns: int) -> LeapList:
+        assert (source.url, old, now_ns) == ("http://x/", OLD, NOW)
+        looked.append(trio.current_time())
+        return outcomes.pop(0)()
+
+    async def adopt(new: LeapList) -> None:
+        lists.append(new)
+
+    monkeypatch.setattr(leapfetch, "renewed", fake)
+    start = trio.current_time()
+    with trio.move_on_after(FIRST_DELAY + 5 * PERIOD):
+        await keep_fresh(LeapSource("http://x/", Path("x")), lambda: lists[-1], adopt, lambda: NOW)
+    assert [at - start for at in looked] == [FIRST_DELAY, FIRST_DELAY + PERIOD]
+    assert lists == [OLD, NEW]
+    assert "is not used: bad" in caplog.text
+    assert "renewed from http://x/" in caplog.text
+
+
+def refused() -> LeapList:
+    raise RefusedError("bad")
