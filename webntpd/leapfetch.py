@@ -52,11 +52,14 @@ async def keep_fresh(
     at_hand: Callable[[], LeapList | None],
     adopt: Callable[[LeapList], Awaitable[None]],
     now_ns: Callable[[], int],
+    *,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Look at the list once a day, and renew it when that is due. Never ends.
 
     `at_hand` tells the list in use, `adopt` takes a newer one, `now_ns` reads the wall clock.
     """
+    task_status.started()
     await trio.sleep(FIRST_DELAY)
     while True:
         old = at_hand()

@@ -1,4 +1,4 @@
-"""Reads the leap-seconds list from a file."""
+"""Reads the leap-seconds list from its files: the system's, and the one that was fetched."""
 
 import logging
 from pathlib import Path
@@ -6,6 +6,15 @@ from pathlib import Path
 from webntpd.leap import LeapError, LeapList, parse_leap_list
 
 log = logging.getLogger(__name__)
+
+
+def newest_leap_list(path: Path, fetched: Path | None) -> LeapList | None:
+    """Of the list at `path` and the one fetched, if any, that which is good for longer."""
+    found = [load_leap_list(path)]
+    if fetched is not None and fetched.exists():
+        found.append(load_leap_list(fetched))
+    lists = [each for each in found if each is not None]
+    return max(lists, key=lambda each: each.expires_ns, default=None)
 
 
 def load_leap_list(path: Path) -> LeapList | None:

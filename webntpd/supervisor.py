@@ -20,7 +20,8 @@ from webntpd.control import ControlError, serve_control
 from webntpd.discontinuity import watch_for_clock_set
 from webntpd.exchange.factory import make_exchange
 from webntpd.leap import LeapList
-from webntpd.leapfile import load_leap_list
+from webntpd.leapfetch import LeapSource, RefusedError, keep_fresh
+from webntpd.leapfile import newest_leap_list
 from webntpd.ntp.peer import Peer
 from webntpd.peer_task import PeerTask
 from webntpd.refclock import Refclock, RefclockError, RefclockParameters
@@ -91,15 +92,21 @@ class Daemon:
         self._nursery: trio.Nursery
         self._server: Slot[ServerParameters]
         self._control: Slot[Path]
+        self._leap_source: Slot[LeapSource]
+        self._setup: Setup
 
     async def start(self, config: Config, nursery: trio.Nursery) -> None:
         """Start everything that `config` asks for, then tell the service manager."""
         self._nursery = nursery
         self._server = Slot("server", self._serve_time, ServerError, nursery)
         self._control = Slot("control socket", self._serve_control, ControlError, nursery)
+        self._leap_source = Slot(
+            "leap-seconds list", self._keep_leap_list_fresh, RefusedError, nursery
+        )
         self._open_outputs(config)
         await self._server.change(config.server)
         await self._change_control(config.control)
+        await self._leap_source.change(config.leap_source)
         setup = self._make_setup(config)
         system = SystemTask(
             setup,
@@ -135,6 +142,7 @@ class Daemon:
             except ServerError as error:
                 log.error("reload: %s; no server is running", error)  # noqa: TRY400
             await self._change_control(config.control)
+            await self._leap_source.change(config.leap_source)
             await self._events.send(self._make_setup(config))
             self._change_peers(config)
             self._close_outputs_but(config)
@@ -207,9 +215,26 @@ class Daemon:
     async def _serve_control(self, path: Path, /, *, task_status: trio.TaskStatus[object]) -> None:
         await serve_control(path, self._snapshot, task_status=task_status)
 
+    async def _keep_leap_list_fresh(
+        self, source: LeapSource, /, *, task_status: trio.TaskStatus[object]
+    ) -> None:
+        await keep_fresh(
+            source,
+            lambda: self._leap_list,
+            self._adopt_leap_list,
+            self._clock.realtime_ns,
+            task_status=task_status,
+        )
+
+    async def _adopt_leap_list(self, leap_list: LeapList) -> None:
+        self._leap_list = leap_list
+        self._setup = replace(self._setup, leap_list=leap_list)
+        await self._events.send(self._setup)
+
     def _make_setup(self, config: Config) -> Setup:
-        self._leap_list = load_leap_list(config.leap_file)
-        return Setup(
+        source = config.leap_source
+        self._leap_list = newest_leap_list(config.leap_file, source.cache if source else None)
+        self._setup = Setup(
             parameters=config.system,
             kinds={spec.name: spec.exchange.kind for spec in config.peers},
             outputs=[
@@ -217,6 +242,7 @@ class Daemon:
             ],
             leap_list=self._leap_list,
         )
+        return self._setup
 
     # -- what happens ------------------------------------------------------------------------
 

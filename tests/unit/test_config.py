@@ -24,9 +24,15 @@ from webntpd.config import (
     peer_from,
     server_from,
 )
-from webntpd.config.document import DEFAULT_LEAP_FILE, Document
+from webntpd.config.document import (
+    DEFAULT_LEAP_CACHE,
+    DEFAULT_LEAP_FILE,
+    DEFAULT_LEAP_URL,
+    Document,
+)
 from webntpd.config.faults import KEYS
 from webntpd.exchange import ExchangeParameters
+from webntpd.leapfetch import LeapSource
 from webntpd.ntp.types import PeerParameters, SystemParameters
 from webntpd.paths import DEFAULT_CONTROL
 from webntpd.refclock import ShmParameters, SockParameters
@@ -34,6 +40,7 @@ from webntpd.server import Limits, ServerParameters
 
 EXAMPLE = Path(__file__).parents[2] / "etc" / "webntpd.toml"
 
+DEFAULT_LEAP_SOURCE = LeapSource(DEFAULT_LEAP_URL, DEFAULT_LEAP_CACHE)
 Write = Callable[[str], Path]
 
 
@@ -64,6 +71,12 @@ def faults(path: Path, read: Callable[[Path], Config] = load) -> list[str]:
 
 
 # -- what is right ---------------------------------------------------------------------------
+
+
+def test_newer_leap_lists_are_kept_where_wanted_or_not_fetched(write: Write) -> None:
+    path = write('[leap]\nurl = "http://mirror.example/list"\ncache = "/srv/leap"')
+    assert load(path).leap_source == LeapSource("http://mirror.example/list", Path("/srv/leap"))
+    assert load(write('[leap]\nurl = ""')).leap_source is None
 
 
 def test_every_key_of_the_server_reaches_it(write: Write, tmp_path: Path) -> None:
@@ -113,7 +126,7 @@ def test_every_key_of_the_server_reaches_it(write: Write, tmp_path: Path) -> Non
 
 
 def test_an_empty_file_gives_the_defaults(write: Write) -> None:
-    assert load(write("")) == Config(control=DEFAULT_CONTROL)
+    assert load(write("")) == Config(control=DEFAULT_CONTROL, leap_source=DEFAULT_LEAP_SOURCE)
 
 
 def test_a_peer_needs_no_more_than_a_url(write: Write) -> None:
@@ -384,6 +397,7 @@ PEER = '[[peer]]\nurl = "ws://a"\n'
             "[server] listen: must be ADDRESS:PORT, unix:/PATH or systemd, not 'a:65536'",
         ),
         ('[server]\nlisten = ["unix:x"]', None),
+        ('[leap]\nurl = "ftp://x"', None),
         ('[server]\nlisten_tls = [":443"]', "[server]: listen_tls needs a certificate"),
         (
             '[server]\ntrusted_proxies = ["proxy"]',
@@ -599,7 +613,11 @@ def test_a_server_can_be_made_of_single_keys() -> None:
 
 def test_the_installed_file_is_safe_as_it_is() -> None:
     config = load(EXAMPLE)
-    assert config == Config(refclocks=(RefclockSpec(ShmParameters(2)),), control=DEFAULT_CONTROL)
+    assert config == Config(
+        refclocks=(RefclockSpec(ShmParameters(2)),),
+        control=DEFAULT_CONTROL,
+        leap_source=DEFAULT_LEAP_SOURCE,
+    )
 
 
 def uncommented() -> dict[str, Any]:

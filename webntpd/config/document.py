@@ -32,6 +32,8 @@ ENV_DELIMITER = "__"
 DEFAULT_LEAP_FILE = Path("/usr/share/zoneinfo/leap-seconds.list")
 DEFAULT_SOCK = Path("/run/chrony.webntpd.sock")
 """Not in /run/chrony, which is closed to all users but chrony's own."""
+DEFAULT_LEAP_URL = "https://hpiers.obspm.fr/iers/bul/bulc/ntp/leap-seconds.list"
+DEFAULT_LEAP_CACHE = Path("/var/lib/webntpd/leap-seconds.list")
 LIMITS = Limits()
 
 KINDS: dict[str, tuple[Kind, ...]] = {
@@ -101,6 +103,12 @@ def _listen_address(text: str) -> str:
     return text
 
 
+def _leap_url(text: str) -> str:
+    if text and not text.startswith(("https://", "http://")):
+        raise ValueError(f"must be an http(s):// URL, or empty, not {text!r}")
+    return text
+
+
 def _proxy(text: str) -> str:
     if text != "unix":
         try:
@@ -139,6 +147,7 @@ def _name(text: str) -> str:
 PeerUrl = Annotated[str, AfterValidator(_peer_url)]
 ProxyUrl = Annotated[str, AfterValidator(_proxy_url)]
 CrossOrigin = Annotated[str, AfterValidator(_origin)]
+LeapUrl = Annotated[str, AfterValidator(_leap_url)]
 Proxy = Annotated[str, AfterValidator(_proxy)]
 ListenAddress = Annotated[str, AfterValidator(_listen_address)]
 Name = Annotated[str, AfterValidator(_name)]
@@ -246,6 +255,8 @@ class ServerSection(Section):
 
 class LeapSection(Section):
     file: FilePath = DEFAULT_LEAP_FILE
+    url: LeapUrl = DEFAULT_LEAP_URL
+    cache: Annotated[Path, Field(strict=False)] = DEFAULT_LEAP_CACHE
 
 
 class ControlSection(Section):

@@ -16,6 +16,7 @@ from webntpd.config.document import (
     SockSection,
 )
 from webntpd.exchange import ExchangeParameters
+from webntpd.leapfetch import LeapSource
 from webntpd.ntp.types import PeerParameters, SystemParameters
 from webntpd.refclock import RefclockParameters, ShmParameters, SockParameters
 from webntpd.server import Limits, ServerParameters
@@ -50,6 +51,7 @@ class Config:
     system: SystemParameters = field(default_factory=SystemParameters)
     server: ServerParameters | None = None
     leap_file: Path = DEFAULT_LEAP_FILE
+    leap_source: LeapSource | None = None
     control: Path | None = None
     log_level: str = "info"
 
@@ -63,6 +65,9 @@ def config_of(document: Document) -> Config:
         system=SystemParameters(minimum_agreeing=document.system.minimum_agreeing),
         server=server_parameters(document.server),
         leap_file=document.leap.file,
+        leap_source=LeapSource(document.leap.url, document.leap.cache)
+        if document.leap.url
+        else None,
         control=Path(document.control.socket) if document.control.socket else None,
         log_level=document.log.level,
     )
