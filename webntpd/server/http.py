@@ -11,7 +11,7 @@ from http import HTTPStatus
 
 import h11
 
-from webntpd.server import handshake
+from webntpd.server import handshake, pages
 from webntpd.server.clients import Client
 from webntpd.server.reception import Caller
 from webntpd.server.replies import Headers, json_headers
@@ -135,6 +135,9 @@ class Http:
     def _answer_time(self, request: Request, client: Client | None, arrived_ns: int) -> bytes:
         if request.path == "/healthz":
             return self._answer_health()
+        page = self._site.pages.get(pages.path_of(request))
+        if page is not None:
+            return self._answer_page(request, page)
         if self._site.time.withheld:
             return self._reply_error(HTTPStatus.SERVICE_UNAVAILABLE, _UNSYNCED, (_RETRY_SYNC,))
         if request.upgrade:
@@ -151,7 +154,8 @@ class Http:
         template = self._site.time.template(request.host)
         # The head takes its time to make: it comes first, and `st` is read after it.
         length = len(template.render(it, arrived_ns, arrived_ns))
-        self.served = request
+        if not request.accepts_html:  # which is for another page at another path
+            self.served = request
         head = self._head(HTTPStatus.OK, self._json_headers(length))
         return head + self._body_of(template.render(it, self._site.time.now_ns(), arrived_ns))
 
@@ -174,6 +178,14 @@ class Http:
         body = json.dumps(members).encode()
         status = HTTPStatus.OK if healthy else HTTPStatus.SERVICE_UNAVAILABLE
         return self._reply(status, self._json_headers(len(body)), body)
+
+    def _answer_page(self, request: Request, page: pages.Page) -> bytes:
+        """A page is large, so the connection ends with it: one read never makes many of them."""
+        origin_headers = self._site.cross_origin.headers(request.origin)
+        headers = (self._date(), _CLOSE, *origin_headers)
+        if page.known_to(request):
+            return self._reply(HTTPStatus.NOT_MODIFIED, (*page.unchanged_headers, *headers))
+        return self._reply(HTTPStatus.OK, (*page.headers, *headers), page.body)
 
     def _answer_upgrade(self, request: Request, client: Client | None) -> bytes:
         if not self._site.cross_origin.permits_upgrade(request.origin, request.host):

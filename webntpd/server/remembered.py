@@ -11,6 +11,7 @@ import re
 from collections import OrderedDict
 
 from webntpd.server.crossorigin import CrossOrigin
+from webntpd.server.pages import PATHS
 from webntpd.server.replies import json_headers, ok_head
 from webntpd.server.request import Request
 from webntpd.server.timesource import TimeSource
@@ -19,9 +20,11 @@ MAX_BLOCKS = 512
 MAX_BLOCK = 1024
 """How many are remembered, and their greatest length, bytes: half a mebibyte in all."""
 
+_PAGES = "|".join(re.escape(path[1:]) for path in sorted(PATHS))
 # A timestamp that begins so is of the years 2001 to 2255 and needs no check of its range.
 _REQUEST_LINE = re.compile(
-    rb"GET (?!/healthz[? ])/[A-Za-z0-9_./-]*(?:\?([1-8][0-9]{9}\.[0-9]{1,9}))? HTTP/1\.1\r\n"
+    rb"GET (?!/(?:healthz|%b)[? ])/[A-Za-z0-9_./-]*"
+    rb"(?:\?([1-8][0-9]{9}\.[0-9]{1,9}))? HTTP/1\.1\r\n" % _PAGES.encode("ascii")
 )
 
 

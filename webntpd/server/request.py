@@ -11,7 +11,8 @@ class Request:
     """A request and its digest.
 
     `host` is empty where HTTP/1.0 leaves it out, `length` what Content-Length declares, `upgrade`
-    says that a WebSocket is wanted, and `forwarded_for` is what a proxy says of its client.
+    says that a WebSocket is wanted, `accepts_html` that a browser opens the address as a page, and
+    `forwarded_for` is what a proxy says of its client.
     """
 
     raw: h11.Request
@@ -21,8 +22,10 @@ class Request:
     host: str
     origin: str | None
     forwarded_for: str | None
+    if_none_match: str | None
     length: int
     upgrade: bool
+    accepts_html: bool
 
     @classmethod
     def of(cls, raw: h11.Request) -> Self:
@@ -35,12 +38,16 @@ class Request:
             host=_value(raw, b"host") or "",
             origin=_value(raw, b"origin"),
             forwarded_for=_value(raw, b"x-forwarded-for"),
+            if_none_match=_value(raw, b"if-none-match"),
             length=int(_value(raw, b"content-length") or "0"),
             # RFC 9110 §7.8: an upgrade is hop-by-hop, so Connection names it; HTTP/1.0 has none.
             upgrade=raw.method == b"GET"
             and raw.http_version == b"1.1"
             and "websocket" in _tokens(raw, b"upgrade")
             and "upgrade" in _tokens(raw, b"connection"),
+            accepts_html=any(
+                kind.partition(";")[0].strip() == "text/html" for kind in _tokens(raw, b"accept")
+            ),
         )
 
 

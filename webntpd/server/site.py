@@ -1,5 +1,6 @@
 """What all connections of the server have in common."""
 
+from webntpd.server import pages
 from webntpd.server.counters import Counters
 from webntpd.server.crossorigin import CrossOrigin
 from webntpd.server.limits import Limits
@@ -8,13 +9,15 @@ from webntpd.server.timesource import TimeSource
 
 
 class Site:
-    """The time, the rule for other origins' pages, the limits, and the requests known by heart.
+    """The time, the rule for other origins' pages, the limits, our own pages, known requests.
 
     Without `fast_paths` everything is parsed by h11 and wsproto, which is what those are held
     against.
     """
 
-    __slots__ = ("counters", "cross_origin", "fast_paths", "limits", "remembered", "time")
+    __slots__ = (
+        "counters", "cross_origin", "fast_paths", "limits", "pages", "remembered", "time",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -30,4 +33,5 @@ class Site:
         self.limits = limits
         self.counters = counters
         self.fast_paths = fast_paths
+        self.pages = pages.load()
         self.remembered = Remembered(time, cross_origin)
