@@ -42,8 +42,9 @@ function showTime(time) {
   if (element("seconds").textContent === seconds) return;
   show("seconds", seconds);
   show("date", dateFormat.format(time));
-  const zone = zoneFormat.formatToParts(time).find(({ type }) => type === "timeZoneName");
-  show("utc", `${zone.value} · ${time.toISOString().slice(11, 19)} UTC`);
+  const zone = zoneFormat.formatToParts(time).find(({ type }) => type === "timeZoneName").value;
+  const utc = `${time.toISOString().slice(11, 19)} UTC`;
+  show("utc", zone === "UTC" ? zone : `${zone} · ${utc}`);
 }
 
 // The figures, when there is a sample or a change, and once a second: errors grow

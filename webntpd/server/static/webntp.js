@@ -337,6 +337,7 @@ export class WebNTPClient extends EventTarget {
   stop() {
     this.#running?.abort();
     this.#running = null;
+    this.#transport = null;
     this.#wake();
     this.#changed();
   }
