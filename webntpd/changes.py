@@ -8,7 +8,7 @@ import logging
 from collections.abc import Iterator
 from itertools import chain
 
-from webntpd.ntp.types import Estimate, Leap, Verdict
+from webntpd.ntp.types import Estimate, Leap, NoEstimate, Verdict
 from webntpd.status import PeerStatus, RefclockStatus, Status, seconds, signed_seconds
 
 Line = tuple[int, str]
@@ -52,8 +52,7 @@ def _of_verdict(old: Verdict | None, new: Verdict) -> Iterator[Line]:
     estimate = new.estimate
     if not isinstance(estimate, Estimate):
         if before is not estimate:
-            level = logging.WARNING if isinstance(before, Estimate) else logging.INFO
-            yield level, f"nothing to publish: {estimate}"
+            yield _level_of_silence(before, estimate), f"nothing to publish: {estimate}"
         return
     if not isinstance(before, Estimate):
         offset, bound = signed_seconds(estimate.offset), seconds(estimate.root_distance)
@@ -66,6 +65,13 @@ def _of_verdict(old: Verdict | None, new: Verdict) -> Iterator[Line]:
     announced = before.leap if isinstance(before, Estimate) else Leap.NONE
     if estimate.leap is not announced:
         yield logging.WARNING, _leap_text(estimate.leap)
+
+
+def _level_of_silence(before: Estimate | NoEstimate | None, reason: NoEstimate) -> int:
+    if isinstance(before, Estimate):
+        return logging.WARNING
+    # Every start goes through it, and comes out of it by itself.
+    return logging.DEBUG if reason is NoEstimate.WAITING else logging.INFO
 
 
 def _leap_text(leap: Leap) -> str:

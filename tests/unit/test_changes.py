@@ -1,7 +1,7 @@
 """One line per change of state, and none for what stays as it is."""
 
 from dataclasses import replace
-from logging import INFO, WARNING
+from logging import DEBUG, INFO, WARNING
 
 from webntpd.changes import changes
 from webntpd.ntp.types import (
@@ -90,6 +90,13 @@ def test_losing_the_majority_is_a_warning_said_once() -> None:
         (WARNING, "nothing to publish: no majority of the peers agrees")
     ]
     assert told(lost, lost) == []
+
+
+def test_waiting_for_samples_at_the_start_is_no_news() -> None:
+    waiting = status(verdict=Verdict(NoEstimate.WAITING, {}))
+    line = "nothing to publish: the peers have too few samples yet"
+    assert told(status(), waiting) == [(DEBUG, line)]
+    assert told(status(verdict=SYNCHRONISED), waiting) == [(WARNING, line)]
 
 
 def test_a_new_system_peer_is_no_news_above_debug() -> None:
