@@ -14,6 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 PURE = [
     "changes.py",
+    "ntpstats.py",
     "wire.py",
     "leap.py",
     "onwire.py",

@@ -24,12 +24,12 @@ LAYERS: list[set[str]] = [
     {"timestamping"},
     {"clock", "kernelstamps"},
     {"views"},
-    {"changes", "render"},
+    {"changes", "ntpstats", "render"},
     {"onwire", "status"},
     {"leap", "wire"},
     {"choices", "ntp", "paths"},
 ]  # fmt: skip
-PURE = {"changes", "onwire", "render", "status", "leap", "views", "wire", "ntp"}
+PURE = {"changes", "ntpstats", "onwire", "render", "status", "leap", "views", "wire", "ntp"}
 FORBIDDEN_IN_PURE = {
     "asyncio", "datetime", "httpcore", "httpx", "os", "pathlib", "random", "select", "selectors",
     "socket", "ssl", "subprocess", "threading", "time", "trio", "trio_websocket",

@@ -20,14 +20,15 @@ from webntpd.control import ControlError, serve_control
 from webntpd.discontinuity import watch_for_clock_set
 from webntpd.exchange.factory import make_exchange
 from webntpd.leap import LeapList
-from webntpd.leapfetch import LeapSource, RefusedError, keep_fresh
+from webntpd.leapfetch import LeapSource, keep_fresh
 from webntpd.leapfile import newest_leap_list
 from webntpd.ntp.peer import Peer
 from webntpd.peer_task import PeerTask
 from webntpd.refclock import Refclock, RefclockError, RefclockParameters
 from webntpd.refclock.factory import make_refclock
-from webntpd.server import ServerError, ServerParameters, serve
+from webntpd.server import Counters, ServerError, ServerParameters, serve
 from webntpd.service import Notifier, watchdog_interval
+from webntpd.statslog import StatisticsLog, StatisticsParameters
 from webntpd.status import Status, summary
 from webntpd.system_task import ClockSet, Event, Heartbeat, Output, Setup, SystemTask
 from webntpd.tasks import Slot, keep_running
@@ -83,30 +84,32 @@ class Daemon:
     def __init__(self, clock: Clock, observe: Callable[[Status], None]) -> None:
         self.notifier = Notifier()
         self._clock = clock
-        self._observe = observe
+        self._observers = {observe}
         self._events, self._inbox = trio.open_memory_channel[Event](EVENTS_IN_FLIGHT)
         self._peers: dict[str, RunningPeer] = {}
         self._outputs: dict[RefclockParameters, Refclock] = {}
         self._status: Status | None = None
+        self._counters: Counters | None = None
         self._leap_list: LeapList | None = None
         self._nursery: trio.Nursery
         self._server: Slot[ServerParameters]
         self._control: Slot[Path]
         self._leap_source: Slot[LeapSource]
         self._setup: Setup
+        self._statistics: Slot[StatisticsParameters]
 
     async def start(self, config: Config, nursery: trio.Nursery) -> None:
         """Start everything that `config` asks for, then tell the service manager."""
         self._nursery = nursery
-        self._server = Slot("server", self._serve_time, ServerError, nursery)
-        self._control = Slot("control socket", self._serve_control, ControlError, nursery)
-        self._leap_source = Slot(
-            "leap-seconds list", self._keep_leap_list_fresh, RefusedError, nursery
-        )
+        self._server = Slot("server", self._serve_time, nursery, refusal=ServerError)
+        self._control = Slot("control socket", self._serve_control, nursery, refusal=ControlError)
+        self._leap_source = Slot("leap-seconds list", self._keep_leap_list_fresh, nursery)
+        self._statistics = Slot("statistics", self._keep_statistics, nursery)
         self._open_outputs(config)
         await self._server.change(config.server)
         await self._change_control(config.control)
         await self._leap_source.change(config.leap_source)
+        await self._statistics.change(config.statistics)
         setup = self._make_setup(config)
         system = SystemTask(
             setup,
@@ -143,6 +146,7 @@ class Daemon:
                 log.error("reload: %s; no server is running", error)  # noqa: TRY400
             await self._change_control(config.control)
             await self._leap_source.change(config.leap_source)
+            await self._statistics.change(config.statistics)
             await self._events.send(self._make_setup(config))
             self._change_peers(config)
             self._close_outputs_but(config)
@@ -210,7 +214,17 @@ class Daemon:
     async def _serve_time(
         self, parameters: ServerParameters, /, *, task_status: trio.TaskStatus[object]
     ) -> None:
-        await serve(parameters, self._clock, lambda: self._leap_list, task_status=task_status)
+        self._counters = Counters()
+        try:
+            await serve(
+                parameters,
+                self._clock,
+                lambda: self._leap_list,
+                counters=self._counters,
+                task_status=task_status,
+            )
+        finally:
+            self._counters = None
 
     async def _serve_control(self, path: Path, /, *, task_status: trio.TaskStatus[object]) -> None:
         await serve_control(path, self._snapshot, task_status=task_status)
@@ -230,6 +244,17 @@ class Daemon:
         self._leap_list = leap_list
         self._setup = replace(self._setup, leap_list=leap_list)
         await self._events.send(self._setup)
+
+    async def _keep_statistics(
+        self, parameters: StatisticsParameters, /, *, task_status: trio.TaskStatus[object]
+    ) -> None:
+        statistics = StatisticsLog(parameters)
+        self._observers.add(statistics.observe)
+        try:
+            task_status.started()
+            await statistics.run()
+        finally:
+            self._observers.remove(statistics.observe)
 
     def _make_setup(self, config: Config) -> Setup:
         source = config.leap_source
@@ -252,6 +277,7 @@ class Daemon:
             return None
         return replace(
             self._status,
+            server=self._counters.status() if self._counters else None,
             at_ns=self._clock.monotonic_ns(),
             wall_ns=self._clock.realtime_ns(),
         )
@@ -259,7 +285,8 @@ class Daemon:
     def _on_status(self, status: Status) -> None:
         self._status = status
         self.notifier.status(summary(status))
-        self._observe(status)
+        for observe in self._observers:
+            observe(status)
 
     def _on_clock_set(self) -> None:
         self._events.send_nowait(ClockSet())

@@ -60,7 +60,12 @@ class Slot(Generic[P]):
     """
 
     def __init__(
-        self, name: str, service: Service[P], refusal: type[Exception], nursery: trio.Nursery
+        self,
+        name: str,
+        service: Service[P],
+        nursery: trio.Nursery,
+        *,
+        refusal: type[Exception] | tuple[()] = (),
     ) -> None:
         self._name = name
         self._service = service

@@ -37,6 +37,7 @@ from webntpd.ntp.types import PeerParameters, SystemParameters
 from webntpd.paths import DEFAULT_CONTROL
 from webntpd.refclock import ShmParameters, SockParameters
 from webntpd.server import Limits, ServerParameters
+from webntpd.statslog import StatisticsParameters
 
 EXAMPLE = Path(__file__).parents[2] / "etc" / "webntpd.toml"
 
@@ -626,12 +627,15 @@ def uncommented() -> dict[str, Any]:
     return tomllib.loads(re.sub(r"^#(?=\[\[|[a-z_]+ = )", "", text, flags=re.MULTILINE))
 
 
+TABLES = ("system", "server", "leap", "statistics", "control", "log")
+
+
 def test_the_installed_file_shows_every_key() -> None:
     document = uncommented()
     assert set(document) == set(Document.model_fields)
     shown = {"peer": set(document["peer"][0])}
     shown |= {table["type"]: set(table) for table in document["refclock"]}
-    shown |= {name: set(document[name]) for name in ("system", "server", "leap", "control", "log")}
+    shown |= {name: set(document[name]) for name in TABLES}
     assert shown == {name: set(model.model_fields) for name, model in KEYS.items()}
 
 
@@ -639,7 +643,7 @@ def test_the_installed_file_shows_the_defaults() -> None:
     document = uncommented()
     tables = {"peer": document["peer"][0]}
     tables |= {table["type"]: table for table in document["refclock"]}
-    tables |= {name: document[name] for name in ("system", "server", "leap", "control", "log")}
+    tables |= {name: document[name] for name in TABLES}
     for name, table in tables.items():
         for key, field in KEYS[name].model_fields.items():
             if not field.is_required() and field.default is not None:
@@ -660,3 +664,28 @@ def test_the_default_leap_file_may_be_missing(
 ) -> None:
     monkeypatch.setattr(Path, "is_file", lambda self: self != DEFAULT_LEAP_FILE)
     assert load(write("")).leap_file == DEFAULT_LEAP_FILE
+
+
+def test_statistics_are_off_until_there_is_a_directory(write: Write) -> None:
+    assert load(write("[statistics]\ndays = 7")).statistics is None
+    config = load(write('[statistics]\ndirectory = "/var/log/webntpd"\ndays = 7'))
+    assert config.statistics == StatisticsParameters(Path("/var/log/webntpd"), 7)
+
+
+def test_without_a_path_there_is_no_control_socket(write: Write) -> None:
+    assert load(write('[control]\nsocket = ""')).control is None
+    assert load(write('[control]\nsocket = "/run/x"')).control == Path("/run/x")
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ('[statistics]\ndirectory = "relative"', "directory: must be absolute"),
+        ("[statistics]\ndays = 0", "days: should be greater than or equal to 1"),
+        ('[control]\nsocket = "relative"', "socket: must be absolute"),
+        (f'[control]\nsocket = "/{"x" * 107}"', "of at most 107 bytes"),
+    ],
+)
+def test_a_path_that_cannot_be_is_a_fault(write: Write, text: str, fault: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(fault)):
+        load(write(text))

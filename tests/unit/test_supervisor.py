@@ -23,6 +23,7 @@ from webntpd.exchange import ExchangeParameters
 from webntpd.ntp.types import NS_PER_S, Estimate, PeerParameters
 from webntpd.refclock import SockParameters
 from webntpd.server import ServerError, ServerParameters
+from webntpd.statslog import StatisticsParameters
 from webntpd.status import Status
 from webntpd.supervisor import run_daemon
 from webntpd.tasks import LAST_RESTART_DELAY, keep_running
@@ -183,6 +184,7 @@ async def test_its_control_socket_shows_the_state_as_of_now_and_moves_with_a_rel
         status = await daemon.until(is_synchronised)
         shown = await trio.to_thread.run_sync(ask, first, "json")
         assert [each["name"] for each in shown["peers"]] == names(status)
+        assert shown["server"]["connections"] == 2
         assert shown["at"] > status.wall_ns / NS_PER_S
         daemon.config = replace(daemon.config, control=second)
         await daemon.reload("reloaded: 2 peers", caplog)
@@ -199,6 +201,17 @@ async def test_without_a_control_socket_the_daemon_works_all_the_same(
     async with running(path, control=blocked) as daemon:
         await daemon.until(is_synchronised)
     assert f"{blocked}: is there already" in caplog.text
+
+
+async def test_it_keeps_statistics_where_a_reload_says(
+    path: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    async with running(path) as daemon:
+        await daemon.until(is_synchronised)
+        daemon.config = replace(daemon.config, statistics=StatisticsParameters(tmp_path))
+        await daemon.reload("reloaded: 2 peers", caplog)
+        await daemon.until(lambda _: len(list(tmp_path.glob("*stats.*"))) == 2)
 
 
 async def test_a_port_in_use_keeps_the_daemon_from_starting(path: Path) -> None:

@@ -30,6 +30,9 @@ def test_it_shows_the_offset_with_its_bound_and_what_each_output_got() -> None:
         "Published      : 0 samples, 0 not consumed",
         "Failures       : 2",
         "Problem        : nobody is there",
+        "",
+        "Server         : 1 connections open, 2 accepted",
+        "Answered       : 3 requests, 4 messages, 5 refused",
     ]
 
 
@@ -55,7 +58,7 @@ def test_the_leap_list_is_shown_only_if_there_is_one() -> None:
 )
 def test_what_became_of_the_sample_before_the_last(consumed: bool | None, text: str) -> None:
     refclock = RefclockStatus("SHM(2)", last=SYNCHRONISED.refclocks[0].last, consumed=consumed)
-    lines = tracking_lines(replace(SYNCHRONISED, refclocks=(refclock,)))
+    lines = tracking_lines(replace(SYNCHRONISED, refclocks=(refclock,), server=None))
     assert lines[-1] == f"Before that    : {text}"
 
 

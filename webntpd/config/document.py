@@ -132,6 +132,12 @@ def _socket_path(path: Path) -> Path:
     return path
 
 
+def _absolute(path: Path) -> Path:
+    if not path.is_absolute():
+        raise ValueError(f"must be absolute, not {str(path)!r}")
+    return path
+
+
 def _control_path(text: str) -> str:
     if text:
         _socket_path(Path(text))
@@ -154,6 +160,7 @@ Name = Annotated[str, AfterValidator(_name)]
 # TOML has neither paths nor enumerations: those two are made from text.
 FilePath = Annotated[Path, Field(strict=False), AfterValidator(_existing_file)]
 SocketPath = Annotated[Path, Field(strict=False), AfterValidator(_socket_path)]
+DirectoryPath = Annotated[Path, Field(strict=False), AfterValidator(_absolute)]
 ControlPath = Annotated[str, AfterValidator(_control_path)]
 KindName = Annotated[Kind, Field(strict=False)]
 
@@ -259,6 +266,11 @@ class LeapSection(Section):
     cache: Annotated[Path, Field(strict=False)] = DEFAULT_LEAP_CACHE
 
 
+class StatisticsSection(Section):
+    directory: DirectoryPath | None = None
+    days: Annotated[int, Field(ge=1, le=36_500)] = 30
+
+
 class ControlSection(Section):
     socket: ControlPath = str(DEFAULT_CONTROL)
 
@@ -303,6 +315,7 @@ class Document(BaseSettings):
     system: SystemSection = SystemSection()
     server: ServerSection = ServerSection()
     leap: LeapSection = LeapSection()
+    statistics: StatisticsSection = StatisticsSection()
     control: ControlSection = ControlSection()
     log: LogSection = LogSection()
 

@@ -22,6 +22,7 @@ from webntpd.config.document import (
     ServerSection,
     ShmSection,
     SockSection,
+    StatisticsSection,
     SystemSection,
 )
 from webntpd.paths import CONFIG_VARIABLE
@@ -33,6 +34,7 @@ KEYS: Mapping[str, type[BaseModel]] = {
     "system": SystemSection,
     "server": ServerSection,
     "leap": LeapSection,
+    "statistics": StatisticsSection,
     "control": ControlSection,
     "log": LogSection,
 }

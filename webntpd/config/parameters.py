@@ -14,12 +14,14 @@ from webntpd.config.document import (
     ServerSection,
     ShmSection,
     SockSection,
+    StatisticsSection,
 )
 from webntpd.exchange import ExchangeParameters
 from webntpd.leapfetch import LeapSource
 from webntpd.ntp.types import PeerParameters, SystemParameters
 from webntpd.refclock import RefclockParameters, ShmParameters, SockParameters
 from webntpd.server import Limits, ServerParameters
+from webntpd.statslog import StatisticsParameters
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,7 @@ class Config:
     leap_file: Path = DEFAULT_LEAP_FILE
     leap_source: LeapSource | None = None
     control: Path | None = None
+    statistics: StatisticsParameters | None = None
     log_level: str = "info"
 
 
@@ -68,6 +71,7 @@ def config_of(document: Document) -> Config:
         leap_source=LeapSource(document.leap.url, document.leap.cache)
         if document.leap.url
         else None,
+        statistics=statistics_parameters(document.statistics),
         control=Path(document.control.socket) if document.control.socket else None,
         log_level=document.log.level,
     )
@@ -138,3 +142,9 @@ def server_parameters(section: ServerSection) -> ServerParameters | None:
         workers=section.workers,
         limits=Limits(**section.model_dump(include=set(Limits.__dataclass_fields__))),
     )
+
+
+def statistics_parameters(section: StatisticsSection) -> StatisticsParameters | None:
+    if section.directory is None:
+        return None
+    return StatisticsParameters(section.directory, section.days)

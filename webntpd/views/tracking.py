@@ -3,16 +3,18 @@
 from collections.abc import Iterator
 
 from webntpd.ntp.types import NS_PER_S, Estimate
-from webntpd.status import RefclockStatus, Status, error_bound, printable, seconds
+from webntpd.status import RefclockStatus, ServerStatus, Status, error_bound, printable, seconds
 from webntpd.views.facts import Fact, ahead, bounded, lasting, paragraphs
 
 SECONDS_PER_DAY = 86_400
 
 
 def tracking_lines(status: Status) -> list[str]:
-    """A block for the system, and one for each output."""
-    outputs = (_refclock_facts(refclock, status) for refclock in status.refclocks)
-    return paragraphs([_system_facts(status), *outputs])
+    """A block for the system, one for each output, and one for the server."""
+    blocks = [_system_facts(status)]
+    blocks += [_refclock_facts(refclock, status) for refclock in status.refclocks]
+    blocks += [_server_facts(status.server)] if status.server else []
+    return paragraphs(blocks)
 
 
 def _system_facts(status: Status) -> Iterator[Fact]:
@@ -48,6 +50,12 @@ def _refclock_facts(refclock: RefclockStatus, status: Status) -> Iterator[Fact]:
         yield "Failures", str(refclock.failures)
     if refclock.problem:
         yield "Problem", printable(refclock.problem)
+
+
+def _server_facts(server: ServerStatus) -> Iterator[Fact]:
+    yield "Server", f"{server.connections} connections open, {server.accepted} accepted"
+    answered = f"{server.requests} requests, {server.messages} messages"
+    yield "Answered", f"{answered}, {server.refusals} refused"
 
 
 def _fate(refclock: RefclockStatus) -> str:

@@ -1,0 +1,119 @@
+"""Writes statistics files as ntpd does: one for each day (UTC), the old ones removed.
+
+Every line is written at once and nothing is kept open, so a directory that is removed, filled up
+or made again is no special case. What cannot be written is lost and counted; the daemon goes on.
+"""
+
+import errno
+import logging
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from itertools import groupby
+from pathlib import Path
+
+import trio
+
+from webntpd.ntp.types import NS_PER_S
+from webntpd.ntpstats import File, Record, Recorder
+from webntpd.status import Status
+
+log = logging.getLogger(__name__)
+
+DAY_FILE = re.compile(rf"({'|'.join(File)})\.(\d{{8}})", re.ASCII)
+SNAPSHOTS_IN_FLIGHT = 64
+"""More than that have come while the disk was busy, and the rest is not recorded."""
+
+
+@dataclass(frozen=True, slots=True)
+class StatisticsParameters:
+    """Where the files are, and for how many days besides the present one they are kept."""
+
+    directory: Path
+    days: int = 30
+
+
+class StatisticsLog:
+    """Takes snapshots, and writes what is new in them. A disk that hangs holds up nobody else."""
+
+    def __init__(self, parameters: StatisticsParameters) -> None:
+        self._files = DayFiles(parameters)
+        self._recorder = Recorder()
+        self._snapshots, self._inbox = trio.open_memory_channel[Status](SNAPSHOTS_IN_FLIGHT)
+
+    def observe(self, status: Status) -> None:
+        """Take a snapshot, unless there are too many already."""
+        try:
+            self._snapshots.send_nowait(status)
+        except trio.WouldBlock:
+            self._files.trouble("the disk is too slow")
+
+    async def run(self) -> None:
+        """Write until cancelled."""
+        async for status in self._inbox:
+            if records := self._recorder.new_in(status):
+                await trio.to_thread.run_sync(self._files.write, records, abandon_on_cancel=True)
+
+
+class DayFiles:
+    """The files of a directory. A trouble is logged when it comes, when it changes and goes."""
+
+    def __init__(self, parameters: StatisticsParameters) -> None:
+        self._parameters = parameters
+        self._trouble: str | None = None
+        self._lost = 0
+        self._cleaned: date | None = None
+
+    def write(self, records: Iterable[Record]) -> None:
+        """Append records to the files of their days."""
+        for (file, day), group in groupby(records, lambda each: (each.file, day_of(each.wall_ns))):
+            lines = [f"{record.line}\n" for record in group]
+            try:
+                append(self._parameters.directory / f"{file}.{day:%Y%m%d}", "".join(lines))
+                self._remove_old(day)
+            except OSError as error:
+                self._lost += len(lines)
+                self.trouble(error.strerror or str(error))
+            else:
+                self._no_trouble()
+
+    def trouble(self, reason: str) -> None:
+        """Say once what keeps us from writing."""
+        if reason != self._trouble:
+            self._trouble = reason
+            log.warning("no statistics in %s: %s", self._parameters.directory, reason)
+
+    def _no_trouble(self) -> None:
+        if self._trouble:
+            directory = self._parameters.directory
+            log.info("statistics in %s again; %d lines were lost", directory, self._lost)
+            self._trouble, self._lost = None, 0
+
+    def _remove_old(self, today: date) -> None:
+        """Remove the files of days that are too long ago, once a day."""
+        if today == self._cleaned:
+            return
+        self._cleaned = today
+        oldest = today - timedelta(days=self._parameters.days)
+        for path in self._parameters.directory.iterdir():
+            found = DAY_FILE.fullmatch(path.name)
+            if found and found[2] < f"{oldest:%Y%m%d}":
+                path.unlink()
+
+
+def day_of(wall_ns: int) -> date:
+    """The day (UTC) of an instant of the wall clock."""
+    return datetime.fromtimestamp(wall_ns // NS_PER_S, UTC).date()
+
+
+def append(path: Path, text: str) -> None:
+    """Append to a file all of `text` or nothing. Raises OSError."""
+    data = text.encode()
+    with path.open("ab", buffering=0) as file:
+        size = file.seek(0, os.SEEK_END)
+        # A disk that fills up takes a part: a line must not be continued by a later one.
+        if file.write(data) < len(data):
+            file.truncate(size)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
