@@ -63,6 +63,14 @@ class Chrony:
         return View(sources[1] == "*", int(sources[5], 8), float(tracking[4]))
 
 
+def ntpsec_environment() -> dict[str, str]:
+    """What the unpacked NTPsec's programs need to find their own parts."""
+    return {
+        "PYTHONPATH": f"{NTPSEC}/usr/lib/python3/dist-packages",
+        "LD_LIBRARY_PATH": str(next(NTPSEC.glob("usr/lib/*/ntp"))),
+    }
+
+
 class NtpSec:
     """NTPsec's ntpd, unpacked by fetch-ntpsec because its package conflicts with chrony's.
 
@@ -76,11 +84,7 @@ class NtpSec:
         self.name = f"NTPsec by SHM {unit}"
         self._sandbox = sandbox
         self._remote = f"SHM({unit})"
-        libraries = next(NTPSEC.glob("usr/lib/*/ntp"))
-        self._env = {
-            "PYTHONPATH": f"{NTPSEC}/usr/lib/python3/dist-packages",
-            "LD_LIBRARY_PATH": str(libraries),
-        }
+        self._env = ntpsec_environment()
         config = sandbox.path / "ntp.conf"
         config.write_text(
             "disable ntp\nrestrict default nomodify\nrestrict 127.0.0.1\n"
