@@ -40,8 +40,9 @@ class SystemClock:
     def __init__(self) -> None:
         self.precision = measured_precision()
 
-    def realtime_ns(self) -> int:
-        return time.clock_gettime_ns(time.CLOCK_REALTIME)
+    # CLOCK_REALTIME. Not called from a method, which would double what a reading takes: a server
+    # reads the clock for each reply.
+    realtime_ns = staticmethod(time.time_ns)
 
     def monotonic_ns(self) -> int:
         return time.clock_gettime_ns(time.CLOCK_MONOTONIC)

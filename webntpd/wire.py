@@ -304,15 +304,16 @@ class ReplyTemplate:
 
     `server_id` is the Host that the client asked for, `max_error` the server clock's maximum
     error in seconds. Without a leap notice the reply says so by a step of 0, as the reference's.
+    `beginning` is what comes before `it`.
     """
 
-    __slots__ = ("_head", "_leap", "_tail")
+    __slots__ = ("_leap", "_tail", "beginning")
 
     def __init__(
         self, server_id: str, leap: LeapNotice | None, *, sync: bool, max_error: float | None
     ) -> None:
         leap = leap or LeapNotice(tai_utc=0, next_ns=0, step=0)
-        self._head = f'{{"id":{json.dumps(server_id)},"it":'
+        self.beginning = f'{{"id":{json.dumps(server_id)},"it":'
         self._leap = (
             f',"leap":{leap.tai_utc},"next":{format_timestamp(leap.next_ns)},"step":{leap.step}'
         )
@@ -324,16 +325,26 @@ class ReplyTemplate:
         self, it: str, st_ns: int, rt_ns: int, pit: str | None = None, pst_ns: int | None = None
     ) -> bytes:
         """The reply to one request: `it` from parse_request; `pit` and `pst_ns` go together."""
-        # format_timestamp() spelt out: a server spends a twentieth of a request's time here.
-        st_digits, rt_digits = str(st_ns).zfill(10), str(rt_ns).zfill(10)
-        st = f"{st_digits[:-9]}.{st_digits[-9:]}"
+        st = format_timestamp(st_ns)
         reply = (
-            f'{self._head}{it},"st":{st},"time":{st}{self._leap}'
-            f',"rt":{rt_digits[:-9]}.{rt_digits[-9:]}{self._tail}'
+            f'{self.beginning}{it},"st":{st},"time":{st}{self._leap}'
+            f',"rt":{format_timestamp(rt_ns)}{self._tail}'
         )
         if pit is not None and pst_ns is not None:
             reply += f',"pit":{pit},"pst":{format_timestamp(pst_ns)}'
         return f"{reply}}}".encode()
+
+    def between_fractions(self, second: int) -> tuple[str, str, str, str]:
+        """What render() puts after `it` if st and rt are of that second.
+
+        That is, before the nine digits of the fraction of st, time, and rt, and behind the last.
+        """
+        return (
+            f',"st":{second}.',
+            f',"time":{second}.',
+            f'{self._leap},"rt":{second}.',
+            f"{self._tail}}}",
+        )
 
 
 # Header fields

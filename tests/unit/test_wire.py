@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webntpd.ntp.types import LeapNotice
+from webntpd.ntp.types import NS_PER_S, LeapNotice
 from webntpd.wire import (
     MAX_MESSAGE,
     MAX_NS,
@@ -269,6 +269,22 @@ def test_what_a_template_renders_parses_back(
     printed_error = None if max_error is None else float(f"{max_error:.9f}")
     assert reply == Reply(st_ns, token, rt_ns, sync, printed_error, leap, *previous)
     assert json.loads(body)["id"] == server_id
+
+
+@given(
+    st.integers(0, 9_999_999_999), st.lists(st.integers(0, NS_PER_S - 1), min_size=2, max_size=2)
+)
+def test_a_reply_is_its_beginning_and_what_is_between_the_fractions_of_a_second(
+    second: int, fractions: list[int]
+) -> None:
+    template = ReplyTemplate("localhost:8080", NOTICE, sync=True, max_error=0.00025)
+    before_st, before_time, before_rt, end = template.between_fractions(second)
+    st_digits, rt_digits = (f"{fraction:09}" for fraction in fractions)
+    st_ns, rt_ns = (second * NS_PER_S + fraction for fraction in fractions)
+    assert template.render("1.5", st_ns, rt_ns).decode() == (
+        f"{template.beginning}1.5{before_st}{st_digits}{before_time}{st_digits}"
+        f"{before_rt}{rt_digits}{end}"
+    )
 
 
 @given(st.binary(max_size=200) | st.text(max_size=200).map(str.encode))

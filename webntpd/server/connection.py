@@ -87,7 +87,7 @@ class Connection:
         if client is not None and not client.admit():
             return None
         self._site.counters.requests += 1
-        return known.render(it, arrived_ns)
+        return known.stencil.render(it, self._site.time.now_ns(), arrived_ns)
 
     def _parse(self, data: bytes, arrived_ns: int) -> bytes:
         from_start = self._http is None

@@ -9,11 +9,13 @@ HTTP here that could disagree with h11's.
 
 import re
 from collections import OrderedDict
+from functools import partial
 
 from webntpd.server.crossorigin import CrossOrigin
 from webntpd.server.pages import PATHS
-from webntpd.server.replies import json_headers, ok_head
+from webntpd.server.replies import Headers, json_headers, ok_head
 from webntpd.server.request import Request
+from webntpd.server.stencil import Stencil
 from webntpd.server.timesource import TimeSource
 
 MAX_BLOCKS = 512
@@ -29,7 +31,7 @@ _REQUEST_LINE = re.compile(
 
 
 class Remembered:
-    """Header blocks that h11 has accepted, those last used last."""
+    """Header blocks that h11 has accepted, those last used last, to the second."""
 
     def __init__(self, time: TimeSource, cross_origin: CrossOrigin) -> None:
         self._time = time
@@ -45,7 +47,9 @@ class Remembered:
         known = self._known.get(block)
         if known is None:
             return None
-        self._known.move_to_end(block)
+        if known.second != self._time.second:
+            self._known.move_to_end(block)
+            known.refresh()
         token = match[1]
         return known, "0" if token is None else token.decode("ascii")
 
@@ -60,31 +64,23 @@ class Remembered:
 
 
 class Known:
-    """What replies to one header block have in common, most of it for a second only."""
+    """What replies to one header block have in common, all but `forwarded_for` for a second."""
 
-    __slots__ = (
-        "_heads", "_host", "_origin_headers", "_second", "_template", "_time", "forwarded_for",
-    )  # fmt: skip
+    __slots__ = ("_host", "_origin_headers", "_time", "forwarded_for", "second", "stencil")
 
     def __init__(self, time: TimeSource, cross_origin: CrossOrigin, request: Request) -> None:
         self._time = time
         self._host = request.host
         self.forwarded_for = request.forwarded_for
         self._origin_headers = cross_origin.headers(request.origin)
-        self._prepare()
+        self.refresh()
 
-    def _prepare(self) -> None:
-        self._second = self._time.second
-        self._template = self._time.template(self._host)
-        self._heads: dict[int, bytes] = {}  # by the length of `it`
+    def refresh(self) -> None:
+        """Look up what is said in this second."""
+        self.second = self._time.second
+        head = partial(_head, self._time.date, self._origin_headers)
+        self.stencil = Stencil(self._time.template(self._host), self.second, head)
 
-    def render(self, it: str, arrived_ns: int) -> bytes:
-        time = self._time
-        if self._second != time.second:
-            self._prepare()
-        head = self._heads.get(len(it))
-        if head is None:
-            length = len(self._template.render(it, arrived_ns, arrived_ns))
-            head = ok_head(json_headers(length, time.date, self._origin_headers))
-            self._heads[len(it)] = head
-        return head + self._template.render(it, time.now_ns(), arrived_ns)
+
+def _head(date: str, origin_headers: Headers, length: int) -> bytes:
+    return ok_head(json_headers(length, date, origin_headers))

@@ -11,7 +11,9 @@ from email.utils import formatdate
 from webntpd.clock import Clock
 from webntpd.leap import LeapList
 from webntpd.ntp.types import NS_PER_S
+from webntpd.server.frames import text_head
 from webntpd.server.kernelclock import ClockState
+from webntpd.server.stencil import Stencil
 from webntpd.wire import ReplyTemplate
 
 _MAX_TEMPLATES = 256
@@ -40,23 +42,26 @@ class TimeSource:
         self._state = state
         self.withheld = False
         self._require_sync = require_sync
-        self._valid_ns = range(0)
+        self._valid_from_ns = self._valid_until_ns = 0
         self._templates: dict[str, ReplyTemplate] = {}
+        self._messages: dict[str, Stencil] = {}
         self.refresh(clock.realtime_ns())
 
     def refresh(self, arrived_ns: int) -> None:
         """Look everything up anew if a request that arrived then is of another second."""
-        if arrived_ns in self._valid_ns:
+        if self._valid_from_ns <= arrived_ns < self._valid_until_ns:
             return
         self.second = second = arrived_ns // NS_PER_S
         # A request of the last second may still be waiting behind one of this second.
-        self._valid_ns = range((second - 1) * NS_PER_S, (second + 1) * NS_PER_S)
+        self._valid_from_ns = (second - 1) * NS_PER_S
+        self._valid_until_ns = (second + 1) * NS_PER_S
         self.date = formatdate(second, usegmt=True)
         leap_list = self._leap()
         self._notice = None if leap_list is None else leap_list.notice(arrived_ns)
         self.state = self._state()
         self.withheld = self._require_sync and not self.state.synchronised
         self._templates.clear()
+        self._messages.clear()
 
     def template(self, host: str) -> ReplyTemplate:
         """The reply to a client that calls us by that host, as of the last refresh."""
@@ -71,3 +76,12 @@ class TimeSource:
             if len(self._templates) < _MAX_TEMPLATES:
                 self._templates[host] = template
         return template
+
+    def message(self, host: str) -> Stencil:
+        """The same as a message of a WebSocket."""
+        message = self._messages.get(host)
+        if message is None:
+            message = Stencil(self.template(host), self.second, text_head)
+            if len(self._messages) < _MAX_TEMPLATES:
+                self._messages[host] = message
+        return message

@@ -18,16 +18,12 @@ from wsproto.events import BytesMessage, CloseConnection, Event, Ping, TextMessa
 from wsproto.frame_protocol import CloseReason
 
 from webntpd.server.clients import Client
+from webntpd.server.frames import FINAL_TEXT, is_one_short_frame, text_head, unmasked
 from webntpd.server.site import Site
 from webntpd.wire import MAX_MESSAGE, WireError, parse_request
 
 # A timestamp that begins so is of the years 2001 to 2255 and needs no check of its range.
 _PLAIN = re.compile(rb"[1-8][0-9]{9}\.[0-9]{1,9}")
-
-_FIN, _MASKED = 0x80, 0x80
-_FINAL_TEXT = 0x81
-_HEADER = 6  # bytes of a short, masked frame before its payload
-_SHORT = 125
 
 
 class WebSocket:
@@ -58,7 +54,7 @@ class WebSocket:
         if self._parser is not None:
             return self._parse(self._parser, data, arrived_ns)
         if is_one_short_frame(data):
-            if data[0] == _FINAL_TEXT and self._site.fast_paths and not self._site.time.withheld:
+            if data[0] == FINAL_TEXT and self._site.fast_paths and not self._site.time.withheld:
                 payload = unmasked(data)
                 if _PLAIN.fullmatch(payload) is not None and self._admitted():
                     return self._reply(payload.decode("ascii"), arrived_ns)
@@ -126,9 +122,13 @@ class WebSocket:
     def _reply(self, it: str, arrived_ns: int) -> bytes:
         site = self._site
         site.counters.messages += 1
-        template = site.time.template(self._host)
-        body = template.render(it, site.time.now_ns(), arrived_ns, self._it, self._left_ns)
-        frame = text_frame(body)
+        time = site.time
+        if self._left_ns is None:
+            frame = time.message(self._host).render(it, time.now_ns(), arrived_ns)
+        else:
+            template = time.template(self._host)
+            body = template.render(it, time.now_ns(), arrived_ns, self._it, self._left_ns)
+            frame = text_head(len(body)) + body
         self._position += len(frame)
         self._it, self._reply_end, self._left_ns = it, self._position, None
         return frame
@@ -155,22 +155,3 @@ class WebSocket:
 
 def _new_parser() -> Connection:
     return Connection(ConnectionType.SERVER)
-
-
-def is_one_short_frame(data: bytes) -> bool:
-    """Whether this is exactly one final, masked frame of at most 125 bytes (RFC 6455 §5.2)."""
-    length = len(data) - _HEADER
-    return 0 <= length <= _SHORT and data[0] >= _FIN and data[1] == _MASKED | length
-
-
-def unmasked(frame: bytes) -> bytes:
-    """The payload of a short, masked frame (RFC 6455 §5.3), all its bytes at once."""
-    payload = frame[_HEADER:]
-    size = len(payload)
-    mask = (frame[2:_HEADER] * (size // 4 + 1))[:size]
-    return (int.from_bytes(payload) ^ int.from_bytes(mask)).to_bytes(size)
-
-
-def text_frame(payload: bytes) -> bytes:
-    """A final, unmasked text frame of 126 to 65535 bytes, as replies are (RFC 6455 §5.2)."""
-    return b"\x81\x7e" + len(payload).to_bytes(2) + payload

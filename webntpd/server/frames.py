@@ -1,0 +1,28 @@
+"""The WebSocket frames that are read and written by hand (RFC 6455 §5.2).
+
+Read: one short message, alone in what arrived. Written: replies, each one unmasked text frame.
+"""
+
+FINAL_TEXT = 0x81
+_FIN, _MASKED = 0x80, 0x80
+_HEADER = 6  # bytes of a short, masked frame before its payload
+_SHORT = 125
+
+
+def is_one_short_frame(data: bytes) -> bool:
+    """Whether this is exactly one final, masked frame of at most 125 bytes."""
+    length = len(data) - _HEADER
+    return 0 <= length <= _SHORT and data[0] >= _FIN and data[1] == _MASKED | length
+
+
+def unmasked(frame: bytes) -> bytes:
+    """The payload of a short, masked frame (RFC 6455 §5.3), all its bytes at once."""
+    payload = frame[_HEADER:]
+    size = len(payload)
+    mask = (frame[2:_HEADER] * (size // 4 + 1))[:size]
+    return (int.from_bytes(payload) ^ int.from_bytes(mask)).to_bytes(size)
+
+
+def text_head(length: int) -> bytes:
+    """The head of a final, unmasked text frame of 126 to 65535 bytes, as replies are."""
+    return b"\x81\x7e" + length.to_bytes(2)
