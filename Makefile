@@ -40,7 +40,7 @@ types: $(READY)  ## mypy --strict
 coverage: $(READY)  ## the pure part: every branch of a module by its own test file
 	$(BIN)/python tests/pure_coverage.py
 
-check: lint types test coverage  ## everything that a commit must pass
+check: $(BENCH) lint types test coverage  ## everything that a commit must pass
 
 simulate: $(READY) ## simulated days beside the reference client's rule (ARGS="--seed 1 --hours 8")
 	$(BIN)/python -m benchmarks.simulation $(ARGS)

@@ -12,7 +12,7 @@ LAYERS: list[set[str]] = [
     {"__main__", "worker"},
     {"cli", "compat"},
     {"commands", "look"},
-    {"arguments", "controlclient", "demo", "query", "units"},
+    {"arguments", "controlclient", "demo", "plot", "query", "units"},
     {"consumers", "terminal"},
     {"supervisor"},
     {"peer_task", "system_task", "tasks"},

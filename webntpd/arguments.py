@@ -6,7 +6,13 @@ from pathlib import Path
 
 from webntpd import __version__
 from webntpd.choices import Consumer, Kind
-from webntpd.paths import CONFIG_VARIABLE, CONTROL_VARIABLE, DEFAULT_CONFIG, DEFAULT_CONTROL
+from webntpd.paths import (
+    CONFIG_VARIABLE,
+    CONTROL_VARIABLE,
+    DEFAULT_CONFIG,
+    DEFAULT_CONTROL,
+    DEFAULT_STATISTICS,
+)
 
 DESCRIPTION = """\
 Keep the clock right where NTP's UDP port is closed: poll WebNTP servers over
@@ -35,6 +41,8 @@ DEFAULT_ADDRESS = "127.0.0.1:8080"
 DEFAULT_SAMPLES = 8
 MOST_SAMPLES = 1000
 DEFAULT_INTERVAL = 1.0
+DEFAULT_PICTURE = Path("webntpd.svg")
+DEFAULT_DAYS = 7.0
 HELP_WIDTH = 80
 
 LOOKS = ("status", "tracking", "sources", "watch")
@@ -83,6 +91,7 @@ def make_parser() -> argparse.ArgumentParser:
     consumer = command("consumer-config", "Print what the clock's daemon must be told", CONSUMER)
     consumer.add_argument("consumer", choices=[*map(str, Consumer)], metavar="CONSUMER")
     _add_config(consumer)
+    _add_plot(command("plot", "Draw offset, delay and jitter over time", PLOT))
     command("install-unit", "Install the units for systemd, after pip or pipx", INSTALL_UNIT)
     return parser
 
@@ -145,6 +154,11 @@ CONSUMER is one of {", ".join(Consumer)}. The lines are those
 for this very configuration: unit or socket, poll, delay, precision.
 """
 
+
+PLOT = f"""
+DIRECTORY is that of the statistics files; default: {DEFAULT_STATISTICS}.
+Each peer is drawn with the bound of its offset's error. Needs matplotlib.
+"""
 
 INSTALL_UNIT = """
 Writes the units to /etc/systemd/system, and /etc/webntpd.toml unless it exists,
@@ -209,6 +223,42 @@ def count(text: str) -> int:
     value = int(text)
     if not 1 <= value <= MOST_SAMPLES:
         raise argparse.ArgumentTypeError(f"must be 1 to {MOST_SAMPLES}, not {value}")
+    return value
+
+
+def _add_plot(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "directory", nargs="?", type=Path, default=DEFAULT_STATISTICS, metavar="DIRECTORY"
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=picture,
+        default=DEFAULT_PICTURE,
+        metavar="FILE",
+        help=f"the picture, .svg or .png; default: {DEFAULT_PICTURE}",
+    )
+    parser.add_argument(
+        "--days",
+        type=days,
+        default=DEFAULT_DAYS,
+        metavar="DAYS",
+        help=f"how far back, fractions too; default: {DEFAULT_DAYS:g}",
+    )
+
+
+def picture(text: str) -> Path:
+    """The file of a picture."""
+    if not text.endswith((".svg", ".png")):
+        raise argparse.ArgumentTypeError(f"must end in .svg or .png, not {text!r}")
+    return Path(text)
+
+
+def days(text: str) -> float:
+    """A number of days."""
+    value = float(text)
+    if not 0 < value <= 36_500:
+        raise argparse.ArgumentTypeError(f"must be above 0 and at most 36500, not {text}")
     return value
 
 

@@ -4,7 +4,9 @@ import argparse
 import json
 import os
 import sys
+import time
 from collections.abc import Awaitable, Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TypeVar
 
@@ -25,6 +27,8 @@ from webntpd.config import (
 from webntpd.consumers import ConsumerError, consumer_lines
 from webntpd.demo import demo_config
 from webntpd.paths import CONFIG_VARIABLE
+from webntpd.plot import PlotError
+from webntpd.plot.series import read_peerstats
 from webntpd.query.survey import survey
 from webntpd.query.views import survey_json, survey_lines
 from webntpd.refclock import RefclockError
@@ -36,7 +40,7 @@ from webntpd.terminal import LiveView, Progress
 
 T = TypeVar("T")
 
-NOT_DONE = (RefclockError, ServerError, ConsumerError, units.UnitError)
+NOT_DONE = (RefclockError, ServerError, ConsumerError, units.UnitError, PlotError)
 
 
 def carry_out(arguments: argparse.Namespace) -> int:
@@ -176,11 +180,34 @@ def install_unit(_arguments: argparse.Namespace) -> int:
     return Exit.OK
 
 
+def plot(arguments: argparse.Namespace) -> int:
+    if find_spec("matplotlib") is None:
+        raise PlotError(NO_MATPLOTLIB)
+    from webntpd.plot.picture import draw  # noqa: PLC0415 - it imports matplotlib, an extra
+
+    try:
+        series = read_peerstats(arguments.directory, time.time() - arguments.days * 86_400)
+        if not series:
+            days = f"{arguments.days:g} days"
+            raise PlotError(f"no peerstats of the last {days} in {arguments.directory}")
+        draw(series, arguments.output)
+    except OSError as error:
+        raise PlotError(f"{error.filename}: {error.strerror}") from error
+    print(f"wrote {arguments.output}")
+    return Exit.OK
+
+
+NO_MATPLOTLIB = (
+    "plot needs matplotlib: apt install python3-matplotlib, or pip install 'webntpd[plot]'"
+)
+
+
 COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "run": run,
     "query": query,
     "serve": serve,
     "check-config": check_config,
     "consumer-config": consumer_config,
+    "plot": plot,
     "install-unit": install_unit,
 }
