@@ -201,6 +201,24 @@ async def test_a_hang_up_within_a_later_frame_is_a_failure(
     assert (await measure(exchange)).first
 
 
+async def test_messages_that_nobody_asked_for_leave_no_task_behind(nursery: trio.Nursery) -> None:
+    async def script(visitor: Visitor) -> None:
+        websocket = FakeSocket(visitor)
+        await websocket.accept()
+        message = TextMessage(reply_json(await websocket.token()).decode())
+        await visitor.send(b"".join(websocket.frame(message) for _ in range(4)))
+        await visitor.until_closed()
+
+    server = await serve(nursery, script)
+    async with trio.open_nursery() as readers:
+        parameters = ExchangeParameters(server.url("ws"), Kind.WEBSOCKET, proxy="")
+        exchange = make_exchange(parameters, SystemClock(), readers)
+        await measure(exchange)
+        assert (await failure_of(exchange)).rejection is Rejection.BOGUS
+        await trio.testing.wait_all_tasks_blocked()
+        assert not readers.child_tasks
+
+
 async def test_aclose_says_goodbye_and_a_later_measure_connects_anew(
     nursery: trio.Nursery, exchange_to: ExchangeTo
 ) -> None:

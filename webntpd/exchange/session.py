@@ -56,10 +56,16 @@ class RoundTrip:
 class Session:
     """An open WebSocket. `subprotocol` is what the server chose."""
 
-    def __init__(self, channel: "_Channel", socket: trio_websocket.WebSocketConnection) -> None:
+    def __init__(
+        self,
+        channel: "_Channel",
+        socket: trio_websocket.WebSocketConnection,
+        reader: trio.CancelScope,
+    ) -> None:
         self.subprotocol = socket.subprotocol
         self._channel = channel
         self._socket = socket
+        self._reader = reader
         self._fresh = True
 
     @property
@@ -116,6 +122,8 @@ class Session:
     def drop(self) -> None:
         """Close at once, from a cancelled task too."""
         self._channel.close()
+        # A reader that holds a message nobody asked for would wait for ever to hand it over.
+        self._reader.cancel()
 
     async def aclose(self) -> None:
         """Say goodbye and close."""
@@ -142,10 +150,8 @@ async def open_session(
     uses the session next finds it closed.
     """
     channel = _Channel(link, clock)
-    socket: trio_websocket.WebSocketConnection = await nursery.start(
-        _keep, channel, url, subprotocols
-    )
-    return Session(channel, socket)
+    socket, reader = await nursery.start(_keep, channel, url, subprotocols)
+    return Session(channel, socket, reader)
 
 
 async def _keep(
@@ -153,7 +159,7 @@ async def _keep(
     url: httpx.URL,
     subprotocols: Sequence[str],
     *,
-    task_status: trio.TaskStatus[trio_websocket.WebSocketConnection],
+    task_status: trio.TaskStatus[tuple[trio_websocket.WebSocketConnection, trio.CancelScope]],
 ) -> None:
     """Shake hands, then house trio-websocket's reader until the connection ends."""
     try:
@@ -168,7 +174,7 @@ async def _keep(
                 max_message_size=wire.MAX_REPLY,
             )
             channel.opened = True
-            task_status.started(socket)
+            task_status.started((socket, nursery.cancel_scope))
     except ExceptionGroup as group:
         if not channel.opened:
             raise _handshake_failure(group) from group
