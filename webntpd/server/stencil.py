@@ -2,9 +2,8 @@
 
 Within a second, replies to one kind of request differ in `it` and in the fractions of their
 timestamps only. So everything else, the head that a reply is sent with included, is put together
-once, and a reply costs one concatenation: half a microsecond, a third of what ReplyTemplate and a
-head beside it take. That is what a server's replies are, up to a few at the turn of a second;
-those, and all that ReplyTemplate alone can write, are left to it.
+once, and a reply costs one concatenation: 0.5 us, where ReplyTemplate with a head put before it
+takes 0.8. At the turn of a second a few replies have timestamps of two; those are left to it.
 """
 
 from collections.abc import Callable
