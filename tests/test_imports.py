@@ -21,7 +21,7 @@ LAYERS: list[set[str]] = [
         "control", "discontinuity", "exchange", "leapfetch", "leapfile", "log", "metrics",
         "refclock", "server", "service", "statslog",
     },
-    {"timestamping"},
+    {"journal", "ratelimit", "timestamping"},
     {"clock", "kernelstamps"},
     {"views"},
     {"changes", "ntpstats", "render"},

@@ -5,13 +5,14 @@ from enum import IntEnum
 from pathlib import Path
 
 from webntpd import __version__
-from webntpd.choices import Consumer, Kind
+from webntpd.choices import Consumer, Kind, LogFormat
 from webntpd.paths import (
     CONFIG_VARIABLE,
     CONTROL_VARIABLE,
     DEFAULT_CONFIG,
     DEFAULT_CONTROL,
     DEFAULT_STATISTICS,
+    LOG_FORMAT_VARIABLE,
 )
 
 DESCRIPTION = """\
@@ -193,7 +194,18 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
         help="no configuration: a server on loopback as the peer, over HTTP and WebSocket,"
         " SHM unit 2 as the output, and its status on the terminal",
     )
+    _add_log_format(parser)
     _add_config(which)  # type: ignore[arg-type]  # a group adds arguments as a parser does
+
+
+def _add_log_format(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--log-format",
+        choices=[*map(str, LogFormat)],
+        metavar="FORMAT",
+        help="text, json, or auto: fields for the journal where it reads them, else text;"
+        f" default: ${LOG_FORMAT_VARIABLE}, else auto",
+    )
 
 
 def _add_query(parser: argparse.ArgumentParser) -> None:
@@ -281,6 +293,7 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
     )
     add("--local", action="store_true", help="declare this machine's clock good")
     add("--allow-cross-origin", action="store_true", help="let web pages of any origin ask")
+    _add_log_format(parser)
     add("--workers", type=int, metavar="N", help="processes that serve; default: 0, only this one")
     # A server whose clock is wrong by a known amount is what tests of a client need.
     add("--clock-shift", type=float, default=0.0, help=argparse.SUPPRESS)

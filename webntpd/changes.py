@@ -5,14 +5,20 @@ at most one line a poll.
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import chain
+from typing import NamedTuple
 
-from webntpd.ntp.types import Estimate, Leap, NoEstimate, Verdict
+from webntpd.ntp.types import Estimate, Leap, NoEstimate, PeerReport, Verdict
 from webntpd.status import PeerStatus, RefclockStatus, Status, seconds, signed_seconds
 
-Line = tuple[int, str]
-"""A logging level and a text."""
+
+class Line(NamedTuple):
+    """A logging level, a text, and the same in fields for programs."""
+
+    level: int
+    text: str
+    fields: Mapping[str, str | float]
 
 
 def changes(before: Status | None, after: Status) -> Iterator[Line]:
@@ -31,20 +37,28 @@ def _of_peer(old: PeerStatus | None, new: PeerStatus) -> Iterator[Line]:
     report = new.report
     was_reachable = before is not None and before.reach != 0
     if report.reach and not was_reachable:
-        yield logging.INFO, f"peer {report.name}: reachable"
+        yield _peer_line(logging.INFO, "reachable", report, "reachable")
     failure = report.last_failure
     reason = f"{failure.rejection}: {failure.detail}" if failure else "no answer"
     if was_reachable and not report.reach:
-        yield logging.WARNING, f"peer {report.name}: unreachable, {reason}"
+        yield _peer_line(logging.WARNING, "unreachable", report, f"unreachable, {reason}")
         return
     told = before.last_failure if before else None
     if failure and not (told and told.rejection is failure.rejection):
-        yield logging.WARNING, f"peer {report.name}: {reason}"
+        yield _peer_line(logging.WARNING, "rejection", report, reason)
+
+
+def _peer_line(level: int, event: str, report: PeerReport, text: str) -> Line:
+    fields = {"event": event, "peer": report.name}
+    if event != "reachable" and report.last_failure:
+        fields["rejection"] = report.last_failure.rejection
+    return Line(level, f"peer {report.name}: {text}", fields)
 
 
 def _of_refclock(old: RefclockStatus | None, new: RefclockStatus) -> Iterator[Line]:
     if new.published and not (old and old.published):
-        yield logging.INFO, f"refclock {new.name}: first sample published"
+        text = f"refclock {new.name}: first sample published"
+        yield Line(logging.INFO, text, {"event": "first_sample", "refclock": new.name})
 
 
 def _of_verdict(old: Verdict | None, new: Verdict) -> Iterator[Line]:
@@ -52,19 +66,29 @@ def _of_verdict(old: Verdict | None, new: Verdict) -> Iterator[Line]:
     estimate = new.estimate
     if not isinstance(estimate, Estimate):
         if before is not estimate:
-            yield _level_of_silence(before, estimate), f"nothing to publish: {estimate}"
+            level, text = _level_of_silence(before, estimate), f"nothing to publish: {estimate}"
+            yield Line(level, text, {"event": "no_estimate", "reason": estimate.name.lower()})
         return
     if not isinstance(before, Estimate):
         offset, bound = signed_seconds(estimate.offset), seconds(estimate.root_distance)
-        yield (
-            logging.INFO,
-            f"synchronised to {estimate.system_peer}: offset {offset}, error bound {bound}",
-        )
+        text = f"synchronised to {estimate.system_peer}: offset {offset}, error bound {bound}"
+        yield Line(logging.INFO, text, _estimate_fields("synchronised", estimate))
     elif before.system_peer != estimate.system_peer:
-        yield logging.DEBUG, f"system peer is now {estimate.system_peer}"
+        text = f"system peer is now {estimate.system_peer}"
+        yield Line(logging.DEBUG, text, _estimate_fields("system_peer", estimate))
     announced = before.leap if isinstance(before, Estimate) else Leap.NONE
     if estimate.leap is not announced:
-        yield logging.WARNING, _leap_text(estimate.leap)
+        fields = {"event": "leap_warning", "leap": estimate.leap.name.lower()}
+        yield Line(logging.WARNING, _leap_text(estimate.leap), fields)
+
+
+def _estimate_fields(event: str, estimate: Estimate) -> Mapping[str, str | float]:
+    return {
+        "event": event,
+        "peer": estimate.system_peer,
+        "offset": estimate.offset,
+        "error": estimate.root_distance,
+    }
 
 
 def _level_of_silence(before: Estimate | NoEstimate | None, reason: NoEstimate) -> int:

@@ -11,6 +11,14 @@ class Kind(StrEnum):
     TIME_HEADER = "time-header"  # Time over HTTPS: HEAD, X-HTTPSTIME
 
 
+class LogFormat(StrEnum):
+    """The forms of log lines."""
+
+    AUTO = "auto"  # the journal's own where it reads them, else text
+    TEXT = "text"
+    JSON = "json"
+
+
 class Consumer(StrEnum):
     """The programs that discipline the clock by what they read from a refclock."""
 

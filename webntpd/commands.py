@@ -26,7 +26,7 @@ from webntpd.config import (
 )
 from webntpd.consumers import ConsumerError, consumer_lines
 from webntpd.demo import demo_config
-from webntpd.paths import CONFIG_VARIABLE
+from webntpd.paths import CONFIG_VARIABLE, LOG_FORMAT_VARIABLE
 from webntpd.plot import PlotError
 from webntpd.plot.series import read_peerstats
 from webntpd.query.survey import survey
@@ -73,8 +73,14 @@ def run(arguments: argparse.Namespace) -> int:
         log.set_level(config.log_level)
         return config
 
-    log.set_up()
+    set_up_log(arguments)
     return daemon(load_configuration, SystemClock())
+
+
+def set_up_log(arguments: argparse.Namespace) -> None:
+    if arguments.log_format:
+        os.environ[LOG_FORMAT_VARIABLE] = arguments.log_format  # for worker processes, too
+    log.set_up()
 
 
 def demo() -> int:
@@ -100,7 +106,7 @@ def serve(arguments: argparse.Namespace) -> int:
     )
     config = Config(server=server)
     clock = ShiftedClock(arguments.clock_shift) if arguments.clock_shift else SystemClock()
-    log.set_up()
+    set_up_log(arguments)
     log.set_level(config.log_level)
     return daemon(lambda: config, clock)
 

@@ -1,18 +1,21 @@
-"""Where log lines go: human text on standard error, with priorities under systemd's journal."""
+"""Where log lines go, and in what form: text for people, fields for the journal, or JSON.
 
+A record may have `fields`, a mapping of names to values, by logging's `extra`. What a record says
+may have come from a remote, so that nothing in it may look like another line or move a terminal.
+"""
+
+import json
 import logging
 import os
 import sys
-from typing import Protocol, TextIO
+from datetime import UTC, datetime
+from typing import Protocol
 
-# sd-daemon(3): the journal takes the priority from the line's beginning.
-PRIORITIES = (
-    (logging.CRITICAL, 2),
-    (logging.ERROR, 3),
-    (logging.WARNING, 4),
-    (logging.INFO, 6),
-    (logging.DEBUG, 7),
-)
+from webntpd.choices import LogFormat
+from webntpd.journal import JournalHandler, is_journal
+from webntpd.paths import LOG_FORMAT_VARIABLE
+from webntpd.ratelimit import RateLimit
+from webntpd.status import printable
 
 QUIET = ("httpcore", "httpx", "trio-websocket")
 """Libraries that tell of every request; what matters of it we say ourselves."""
@@ -26,40 +29,51 @@ class Writable(Protocol):
     def flush(self) -> object: ...
 
 
-class JournalFormatter(logging.Formatter):
-    """`<4>text`, the priority on each line; the journal has the time already."""
+class TextFormatter(logging.Formatter):
+    """A line for people."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)-7s %(message)s", "%Y-%m-%d %H:%M:%S")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's own name
+        record.message = printable(record.message)
+        return super().formatMessage(record)
+
+
+class JsonFormatter(logging.Formatter):
+    """An object a line: time, level, logger, message, the record's fields, and a traceback."""
 
     def format(self, record: logging.LogRecord) -> str:
-        prefix = f"<{priority_of(record.levelno)}>"
-        return "\n".join(prefix + line for line in super().format(record).splitlines())
-
-
-def priority_of(level: int) -> int:
-    """The syslog priority of a logging level."""
-    return next((priority for least, priority in PRIORITIES if level >= least), 7)
-
-
-def is_journal(stream: TextIO) -> bool:
-    """Whether a stream leads to the journal (systemd.exec(5), $JOURNAL_STREAM)."""
-    try:
-        stat = os.fstat(stream.fileno())
-    except (OSError, ValueError):
-        return False
-    return os.environ.get("JOURNAL_STREAM") == f"{stat.st_dev}:{stat.st_ino}"
+        made = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            **getattr(record, "fields", {}),
+        }
+        if record.exc_info:
+            made["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(made)
 
 
 def set_up(view: Writable | None = None) -> None:
-    """Send everything that is logged to standard error, or to a view of the terminal."""
-    handler = logging.StreamHandler(view or sys.stderr)
-    if view is None and is_journal(sys.stderr):
-        handler.setFormatter(JournalFormatter())
-    else:
-        handler.setFormatter(
-            logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", "%Y-%m-%d %H:%M:%S")
-        )
+    """Send everything that is logged to standard error, to the journal, or to a view.
+
+    The environment says in what form.
+    """
+    handler = _handler(view, os.environ.get(LOG_FORMAT_VARIABLE, LogFormat.AUTO))
+    handler.addFilter(RateLimit())
     logging.basicConfig(handlers=[handler], force=True)
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _handler(view: Writable | None, form: str) -> logging.Handler:
+    if view is None and form == LogFormat.AUTO and is_journal(sys.stderr):
+        return JournalHandler(sys.stderr)
+    handler = logging.StreamHandler(view or sys.stderr)
+    handler.setFormatter(JsonFormatter() if form == LogFormat.JSON else TextFormatter())
+    return handler
 
 
 def set_level(name: str) -> None:

@@ -3,7 +3,9 @@
 from pathlib import Path
 
 CONFIG_VARIABLE = "WEBNTPD_CONFIG"
-"""Names the configuration; every other variable with the prefix is a key of it."""
+"""Names the configuration; every variable with the prefix and "__" is a key of it."""
+LOG_FORMAT_VARIABLE = "WEBNTPD_LOG_FORMAT"
+"""Says how to write log lines where --log-format does not; worker processes inherit it."""
 DEFAULT_CONFIG = Path("/etc/webntpd.toml")
 
 CONTROL_VARIABLE = "WEBNTPD_CONTROL__SOCKET"

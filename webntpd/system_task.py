@@ -216,8 +216,8 @@ class SystemTask:
             leap_expires_ns=leap_list.expires_ns if leap_list else None,
         )
         if self._setup.kinds:  # who only serves has nothing to publish, and need not be told
-            for level, text in changes(self._status, status):
-                log.log(level, "%s", text)
+            for line in changes(self._status, status):
+                log.log(line.level, "%s", line.text, extra={"fields": line.fields})
         self._status = status
         self._observe(status)
 

@@ -38,7 +38,11 @@ def status(
 
 
 def told(before: Status | None, after: Status) -> list[tuple[int, str]]:
-    return list(changes(before, after))
+    return [(line.level, line.text) for line in changes(before, after)]
+
+
+def fields_of(before: Status | None, after: Status) -> list[dict[str, str | float]]:
+    return [dict(line.fields) for line in changes(before, after)]
 
 
 def test_at_the_start_it_says_that_there_is_nothing_to_publish() -> None:
@@ -123,3 +127,35 @@ def test_a_refclocks_first_sample_is_told() -> None:
     line = (INFO, "refclock SHM 2: first sample published")
     assert told(status(refclock=silent), status(refclock=first)) == [line]
     assert told(status(refclock=first), status(refclock=replace(first, published=2))) == []
+
+
+def test_what_happened_to_a_peer_is_in_fields_too() -> None:
+    up, timeout = replace(REPORT, reach=1), replace(REPORT, last_failure=TIMEOUT)
+    assert fields_of(status(), status(up)) == [{"event": "reachable", "peer": "one"}]
+    assert fields_of(status(up), status()) == [{"event": "unreachable", "peer": "one"}]
+    rejected = {"peer": "one", "rejection": "timeout"}
+    assert fields_of(status(), status(timeout)) == [{"event": "rejection", **rejected}]
+    assert fields_of(status(up), status(timeout)) == [{"event": "unreachable", **rejected}]
+    back = replace(timeout, reach=1)
+    assert fields_of(status(timeout), status(back)) == [{"event": "reachable", "peer": "one"}]
+
+
+def test_what_happened_to_the_estimate_is_in_fields_too() -> None:
+    other = replace(ESTIMATE, system_peer="two", leap=Leap.INSERT)
+    synchronised, changed = status(verdict=SYNCHRONISED), status(verdict=Verdict(other, {}))
+    figures = {"offset": 0.0123, "error": 5e-4}
+    assert fields_of(status(), synchronised) == [
+        {"event": "synchronised", "peer": "one", **figures}
+    ]
+    assert fields_of(synchronised, changed) == [
+        {"event": "system_peer", "peer": "two", **figures},
+        {"event": "leap_warning", "leap": "insert"},
+    ]
+    assert fields_of(synchronised, status()) == [{"event": "no_estimate", "reason": "no_peer"}]
+
+
+def test_a_refclocks_first_sample_is_in_fields_too() -> None:
+    refclock = RefclockStatus("SHM 2", 1)
+    assert fields_of(status(), status(refclock=refclock)) == [
+        {"event": "first_sample", "refclock": "SHM 2"}
+    ]

@@ -87,6 +87,7 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
         ["run", "--demo", "--config", "x"],
         ["consumer-config"],
         ["consumer-config", "x"],
+        ["run", "--log-format", "x"],
         ["check-config", "x"],
     ],
     ids=str,
@@ -303,3 +304,13 @@ def test_a_port_that_is_in_use_is_named_and_ends_with_1() -> None:
         assert last.startswith("webntpd: ")
         assert address in last
         assert "Traceback" not in error
+
+
+def test_log_lines_are_json_if_they_are_asked_for() -> None:
+    with webntpd("serve", "127.0.0.1:0", "--workers", "1", "--log-format", "json") as process:
+        assert process.stderr is not None
+        line = json.loads(process.stderr.readline())
+        assert line["level"] == "info"
+        assert line["message"].startswith("serving time on 127.0.0.1:")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0

@@ -689,3 +689,10 @@ def test_without_a_path_there_is_no_control_socket(write: Write) -> None:
 def test_a_path_that_cannot_be_is_a_fault(write: Write, text: str, fault: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(fault)):
         load(write(text))
+
+
+def test_the_variable_of_the_logs_form_is_no_key(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WEBNTPD_LOG_FORMAT", "json")
+    assert load(write("")).log_level == "info"

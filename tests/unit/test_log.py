@@ -1,24 +1,33 @@
 """Where log lines go, and in what form."""
 
 import io
+import json
 import logging
 import os
 import sys
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
 from webntpd import log
+from webntpd.choices import LogFormat
+from webntpd.journal import JournalHandler
+from webntpd.paths import LOG_FORMAT_VARIABLE
+from webntpd.ratelimit import BURST
 
 
 @pytest.fixture(autouse=True)
-def _root_logger() -> Iterator[None]:
-    """Gives back the root logger as it was."""
+def _root_logger(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Gives back the root logger as it was; the environment says nothing of it."""
+    monkeypatch.delenv(LOG_FORMAT_VARIABLE, raising=False)
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     root.handlers.clear()  # not to be closed by basicConfig
     yield
+    for handler in root.handlers:
+        handler.close()
     root.handlers[:] = handlers
     root.setLevel(level)
 
@@ -32,34 +41,82 @@ def test_a_terminal_gets_text_for_people(capsys: pytest.CaptureFixture[str]) -> 
     assert line.endswith(" INFO    an event of note")
 
 
-def test_the_journal_gets_priorities_on_each_line(
+def test_what_a_remote_said_is_one_line_and_moves_no_terminal(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    log.set_up()
+    logging.getLogger("webntpd.x").error("peer: %s", "a\n2026-01-01 ERROR forged\x1b[2J")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith(
+        "peer: a\N{REPLACEMENT CHARACTER}2026-01-01 ERROR forged\N{REPLACEMENT CHARACTER}[2J"
+    )
+
+
+def test_a_fault_of_the_program_has_its_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    log.set_up()
+    fail("webntpd.x")
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].endswith(" ERROR   task failed")
+    assert lines[1] == "Traceback (most recent call last):"
+    assert lines[-1] == "ValueError: invalid literal for int() with base 10: 'x'"
+
+
+def fail(logger: str) -> None:
+    try:
+        int("x")
+    except ValueError:
+        logging.getLogger(logger).exception("task failed")
+
+
+def test_json_has_an_object_a_line_with_the_records_fields(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(LOG_FORMAT_VARIABLE, LogFormat.JSON)
+    log.set_up()
+    fields = {"event": "rejection", "peer": "one"}
+    logging.getLogger("webntpd.x").warning("peer %s", "\n", extra={"fields": fields})
+    fail("webntpd.y")
+    first, second = map(json.loads, capsys.readouterr().err.splitlines())
+    assert datetime.fromisoformat(first.pop("time")).tzinfo is not None
+    assert first == {
+        "level": "warning",
+        "logger": "webntpd.x",
+        "message": "peer \n",
+        "event": "rejection",
+        "peer": "one",
+    }
+    assert second["traceback"].endswith("ValueError: invalid literal for int() with base 10: 'x'")
+
+
+def handlers() -> list[type]:
+    return [type(handler) for handler in logging.getLogger().handlers]
+
+
+def test_the_journal_gets_its_own_protocol_unless_text_is_asked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with (tmp_path / "journal").open("w+") as journal:
-        stat = os.fstat(journal.fileno())
+    with (tmp_path / "journal").open("w") as file:
+        stat = os.fstat(file.fileno())
         monkeypatch.setenv("JOURNAL_STREAM", f"{stat.st_dev}:{stat.st_ino}")
-        monkeypatch.setattr(sys, "stderr", journal)
+        monkeypatch.setattr(sys, "stderr", file)
         log.set_up()
-        log.set_level("debug")
-        for level in (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR, 50):
-            logging.getLogger("webntpd.x").log(level, "one\ntwo")
-        journal.seek(0)
-        assert journal.read().splitlines() == [
-            f"<{priority}>{text}" for priority in (7, 6, 4, 3, 2) for text in ("one", "two")
-        ]
+        assert handlers() == [JournalHandler]
+        log.set_up(io.StringIO())
+        assert handlers() == [logging.StreamHandler]
+        for form in (LogFormat.TEXT, LogFormat.JSON):
+            monkeypatch.setenv(LOG_FORMAT_VARIABLE, form)
+            log.set_up()
+            assert handlers() == [logging.StreamHandler]
 
 
-def test_a_level_below_debug_has_the_lowest_priority() -> None:
-    assert log.priority_of(1) == 7
-
-
-def test_another_stream_than_the_journals_is_not_the_journal(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("JOURNAL_STREAM", "1:1")
-    with (tmp_path / "file").open("w") as file:
-        assert not log.is_journal(file)
-    assert not log.is_journal(io.StringIO())
+def test_what_repeats_itself_is_held_back(capsys: pytest.CaptureFixture[str]) -> None:
+    log.set_up()
+    for number in range(BURST + 5):
+        logging.getLogger("webntpd.x").warning("event %d", number)
+    logging.getLogger("webntpd.x").warning("another event")
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == BURST + 1
+    assert lines[-1].endswith("another event")
 
 
 def test_a_view_takes_the_lines_instead(capsys: pytest.CaptureFixture[str]) -> None:

@@ -25,7 +25,7 @@ from webntpd.config.document import (
     StatisticsSection,
     SystemSection,
 )
-from webntpd.paths import CONFIG_VARIABLE
+from webntpd.paths import CONFIG_VARIABLE, LOG_FORMAT_VARIABLE
 
 KEYS: Mapping[str, type[BaseModel]] = {
     "peer": PeerSection,
@@ -128,7 +128,9 @@ def section_faults(error: ValidationError) -> list[str]:
 def unknown_variables() -> Iterator[str]:
     """A fault for each WEBNTPD_ variable that names no section: a misspelt one must not pass."""
     sections = Document.model_fields
-    known = {CONFIG_VARIABLE} | {f"{ENV_PREFIX}{section}".upper() for section in sections}
+    known = {CONFIG_VARIABLE, LOG_FORMAT_VARIABLE} | {
+        f"{ENV_PREFIX}{section}".upper() for section in sections
+    }
     for name in sorted(os.environ):
         upper = name.upper()
         if upper.startswith(ENV_PREFIX) and _section_of(upper) not in known:

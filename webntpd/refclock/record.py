@@ -17,6 +17,7 @@ class Record:
     def __init__(self, name: str) -> None:
         self.status = RefclockStatus(name)
         self._warned_unread = False
+        self._extra = {"fields": {"refclock": name}}
 
     def repeats(self, publication: Publication) -> bool:
         """Whether a sample of the same receive time is out already: no consumer wants it twice."""
@@ -30,11 +31,15 @@ class Record:
         """
         before = self.status
         if before.problem not in (None, NOT_CONSUMED):
-            logger.info("%s: publishing again", before.name)
+            logger.info("%s: publishing again", before.name, extra=self._extra)
         if unread and not self._warned_unread:
             # Once only: a consumer that reads more seldom than we publish would flood the log.
             self._warned_unread = True
-            logger.warning("%s: a sample was not consumed: is a consumer reading it?", before.name)
+            logger.warning(
+                "%s: a sample was not consumed: is a consumer reading it?",
+                before.name,
+                extra=self._extra,
+            )
         self.status = replace(
             before,
             published=before.published + 1,
@@ -48,5 +53,5 @@ class Record:
         """The sample was lost, because of `problem`."""
         before = self.status
         if problem != before.problem:
-            logger.warning("%s: %s", before.name, problem)
+            logger.warning("%s: %s", before.name, problem, extra=self._extra)
         self.status = replace(before, failures=before.failures + 1, problem=problem)
