@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TextIO
 
+from webntpd.status import printable
+
 SOCKET = Path("/run/systemd/journal/socket")
 IDENTIFIER = "webntpd"
 MOST_TEXT = 32_768
@@ -39,7 +41,15 @@ def is_journal(stream: TextIO) -> bool:
     return os.environ.get("JOURNAL_STREAM") == f"{stat.st_dev}:{stat.st_ino}"
 
 
-class PriorityFormatter(logging.Formatter):
+class PlainFormatter(logging.Formatter):
+    """Nothing that a remote said may look like another line, or move a terminal."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's own name
+        record.message = printable(record.message)
+        return super().formatMessage(record)
+
+
+class PriorityFormatter(PlainFormatter):
     """`<4>text`, the priority on each line (sd-daemon(3)); the journal has the time already."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -56,6 +66,7 @@ class JournalHandler(logging.Handler):
 
     def __init__(self, stream: TextIO, path: Path = SOCKET) -> None:
         super().__init__()
+        self.setFormatter(PlainFormatter())
         self._path = path
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._stream = logging.StreamHandler(stream)

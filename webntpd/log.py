@@ -1,7 +1,6 @@
 """Where log lines go, and in what form: text for people, fields for the journal, or JSON.
 
-A record may have `fields`, a mapping of names to values, by logging's `extra`. What a record says
-may have come from a remote, so that nothing in it may look like another line or move a terminal.
+A record may have `fields`, a mapping of names to values, by logging's `extra`.
 """
 
 import json
@@ -12,10 +11,9 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from webntpd.choices import LogFormat
-from webntpd.journal import JournalHandler, is_journal
+from webntpd.journal import JournalHandler, PlainFormatter, is_journal
 from webntpd.paths import LOG_FORMAT_VARIABLE
 from webntpd.ratelimit import RateLimit
-from webntpd.status import printable
 
 QUIET = ("httpcore", "httpx", "trio-websocket")
 """Libraries that tell of every request; what matters of it we say ourselves."""
@@ -29,15 +27,11 @@ class Writable(Protocol):
     def flush(self) -> object: ...
 
 
-class TextFormatter(logging.Formatter):
+class TextFormatter(PlainFormatter):
     """A line for people."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)-7s %(message)s", "%Y-%m-%d %H:%M:%S")
-
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's own name
-        record.message = printable(record.message)
-        return super().formatMessage(record)
 
 
 class JsonFormatter(logging.Formatter):

@@ -76,12 +76,22 @@ def test_a_line_comes_with_its_priority_and_fields(
     }
 
 
-def test_a_line_break_forges_no_field(journal: socket.socket, logger: logging.Logger) -> None:
-    logger.error("%s", "text\nPRIORITY=0\nWEBNTPD_PEER=another")
+def test_what_a_remote_said_forges_no_field(journal: socket.socket, logger: logging.Logger) -> None:
+    said = "text\nPRIORITY=0\x1b[2J"
+    logger.error("%s", said, extra={"fields": {"peer": said}})
     fields = decode(journal.recv(4096))
-    assert fields["MESSAGE"] == "text\nPRIORITY=0\nWEBNTPD_PEER=another"
+    assert fields["MESSAGE"] == "text�PRIORITY=0�[2J"
     assert fields["PRIORITY"] == "3"
-    assert "WEBNTPD_PEER" not in fields
+    assert fields["WEBNTPD_PEER"] == said
+
+
+def test_a_traceback_is_part_of_its_line(journal: socket.socket, logger: logging.Logger) -> None:
+    try:
+        int("x")
+    except ValueError:
+        logger.exception("task failed")
+    lines = decode(journal.recv(4096))["MESSAGE"].splitlines()
+    assert lines[:2] == ["task failed", "Traceback (most recent call last):"]
 
 
 @given(st.dictionaries(NAMES, st.text()))
@@ -102,10 +112,11 @@ def test_while_there_is_no_journal_the_lines_go_to_the_stream(
     path: Path, logger: logging.Logger, stream: io.StringIO
 ) -> None:
     for level in (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL):
-        logger.log(level, "one\ntwo")
-    assert stream.getvalue().splitlines() == [
-        f"<{priority}>{text}" for priority in (7, 6, 4, 3, 2) for text in ("one", "two")
-    ]
+        logger.log(level, "one", stack_info=True)
+    lines = stream.getvalue().splitlines()
+    firsts = [f"<{priority}>one" for priority in (7, 6, 4, 3, 2)]
+    assert [line for line in lines if line.endswith(">one")] == firsts
+    assert all(line.startswith(("<7>", "<6>", "<4>", "<3>", "<2>")) for line in lines)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as journal:
         journal.bind(str(path))
         logger.info("three")
