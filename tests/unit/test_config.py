@@ -696,3 +696,13 @@ def test_the_variable_of_the_logs_form_is_no_key(
 ) -> None:
     monkeypatch.setenv("WEBNTPD_LOG_FORMAT", "json")
     assert load(write("")).log_level == "info"
+
+
+@pytest.mark.parametrize(
+    "proxy", ["http://u:secret@xn--", "ftp://u:secret@h/", "http://u:secret@h:99999"]
+)
+def test_a_proxys_password_is_not_shown_in_the_fault(proxy: str) -> None:
+    with pytest.raises(ConfigError) as fault:
+        peer_from({"url": "https://time.example/", "proxy": proxy})
+    assert "secret" not in str(fault.value)
+    assert "...@" in str(fault.value)

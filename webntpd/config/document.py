@@ -6,6 +6,7 @@ file. Unknown keys are refused, and nothing is converted: `minpoll = "4"` is a f
 
 import ipaddress
 import json
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -81,7 +82,11 @@ def _peer_url(text: str) -> str:
 
 
 def _proxy_url(text: str) -> str:
-    return checked_url(text, ("http", "https"), userinfo=True) if text else text
+    try:
+        return checked_url(text, ("http", "https"), userinfo=True) if text else text
+    except ValueError as error:  # which quotes the URL: a password has no business in a log
+        shown = re.sub(r"[^/]*@", "...@", text, count=1)
+        raise ValueError(str(error).replace(repr(text), repr(shown))) from None
 
 
 def _origin(text: str) -> str:

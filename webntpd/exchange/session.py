@@ -21,10 +21,11 @@ from webntpd.clock import Clock
 from webntpd.exchange import ExchangeError
 from webntpd.exchange.dial import Link
 from webntpd.exchange.failure import broken, failed, refused
-from webntpd.exchange.tunnel import basic_authorization
 from webntpd.ntp.types import Rejection, Stamp
 
 logger = logging.getLogger(__name__)
+
+HEADERS = [(b"User-Agent", f"webntpd/{__version__}".encode())]
 
 GOODBYE = 1.0
 """How long closing may take, s: the server's answer to it is a courtesy."""
@@ -170,7 +171,7 @@ async def _keep(
                 url.netloc.decode(),
                 url.raw_path.decode(),
                 subprotocols=subprotocols,
-                extra_headers=_headers(url),
+                extra_headers=HEADERS,
                 max_message_size=wire.MAX_REPLY,
             )
             channel.opened = True
@@ -250,14 +251,6 @@ def _upgrade_judge() -> h11.Connection:
     connection.send(h11.Request(method="GET", target="/", headers=headers))
     connection.send(h11.EndOfMessage())
     return connection
-
-
-def _headers(url: httpx.URL) -> list[tuple[bytes, bytes]]:
-    headers = [(b"User-Agent", f"webntpd/{__version__}".encode())]
-    authorization = basic_authorization(url)
-    if authorization is not None:
-        headers.append((b"Authorization", authorization.encode()))
-    return headers
 
 
 def _handshake_failure(group: ExceptionGroup[Exception]) -> ExchangeError:
