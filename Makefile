@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 BENCH  := $(VENV)/.bench
 
-.PHONY: help run test check lint types coverage test-oldest simulate bench-accuracy bench-server deb lock clean
+.PHONY: help run test check lint types coverage test-oldest simulate bench-accuracy bench-server deb test-boot lock clean
 
 help:            ## list the targets
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/: .*## /\t/' | expand -t 16
@@ -55,6 +55,9 @@ bench-server: $(BENCH)  ## the embedded server under load, beside nginx and othe
 
 deb:             ## the Debian package, built in a Debian 13 root directory, into dist/ (needs root)
 	packaging/build-deb
+
+test-boot: $(READY) deb  ## the package on booted machines, with each of the consumers (needs root)
+	$(BIN)/pytest -m boot tests/boot
 
 clean:           ## remove the environment and caches
 	rm -rf $(VENV) .venv-oldest .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage

@@ -38,12 +38,18 @@ def require(program: str) -> str:
     return found or unavailable(f"{program} is not installed")
 
 
-def eventually(probe: Callable[[], T], what: str, until: Callable[[T], object] = bool) -> T:
+def eventually(
+    probe: Callable[[], T],
+    what: str,
+    until: Callable[[T], object] = bool,
+    *,
+    patience: float = PATIENCE,
+) -> T:
     """The first result of `probe` that is what we wait for: one that is true, if not told else."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + patience
     while not until(result := probe()):
         if time.monotonic() > deadline:
-            pytest.fail(f"{what}: not within {PATIENCE} s, but {result!r}")
+            pytest.fail(f"{what}: not within {patience} s, but {result!r}")
         time.sleep(POLL_INTERVAL)
     return result
 

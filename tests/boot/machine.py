@@ -1,0 +1,202 @@
+"""A whole Debian 13 machine: booted by systemd-nspawn from a directory, with nothing shared.
+
+It has a network, shared memory, users and capabilities of its own. The units of the clock's daemons
+ask for CAP_SYS_TIME, so it has that, too, but only in its own user namespace, where the kernel lets
+nobody set a clock; and a filter refuses the very system calls before the kernel is even asked.
+"""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from tests.system.harness import ROOT, SEARCH, eventually, require, unavailable
+from webntpd import __version__
+
+BOOT_TIME = 90.0  # s, at most
+COMMAND_TIME = 120.0  # s: installing a package is the longest
+NSPAWN = (
+    "--quiet",
+    "--register=no",
+    "--keep-unit",
+    "--private-network",
+    "--private-users=pick",
+    "--capability=CAP_SYS_TIME",
+    "--system-call-filter=~@clock",
+    "--boot",
+)
+ENVIRONMENT = {
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "LC_ALL": "C.UTF-8",
+    "HOME": "/root",
+    "DEBIAN_FRONTEND": "noninteractive",
+}
+CONSUMERS = ("chrony", "ntpsec", "ntpd-rs")
+PACKAGE = "/root/webntpd.deb"
+INSTALL = ("apt-get", "-qq", "install", "--yes", "--no-install-recommends")
+
+
+class Machine:
+    """The machine whose files are in `root`, running or not."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._console = root.with_name(f"{root.name}.console")
+        self._run = ExitStack()
+        self._nspawn: subprocess.Popen[bytes]
+        self._cursor = ""
+
+    def boot(self) -> None:
+        enter = ("sh", "-c", 'echo $$ >"$0/cgroup.procs"; exec "$@"')
+        command = (require("setpriv"), "--pdeathsig=KILL", require("systemd-nspawn"), *NSPAWN)
+        with self._console.open("ab") as console:
+            self._nspawn = self._run.enter_context(
+                subprocess.Popen(
+                    [
+                        *enter,
+                        self._run.enter_context(control_group()),
+                        *command,
+                        f"--directory={self._root}",
+                    ],
+                    stdin=subprocess.DEVNULL,
+                    stdout=console,
+                    stderr=subprocess.STDOUT,
+                    env={"PATH": SEARCH, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"},
+                )
+            )
+        self._run.callback(self._nspawn.kill)
+        eventually(self._up, "the machine is up", patience=BOOT_TIME)
+
+    def _up(self) -> bool:
+        if self._leader is None:
+            return False
+        state = self.attempt("systemctl", "is-system-running").stdout.strip()
+        return state in ("running", "degraded")
+
+    def power_off(self) -> None:
+        """Shut down in an orderly way."""
+        self._end("poweroff")
+
+    def reboot(self) -> None:
+        """Shut down in an orderly way, and boot again: nspawn leaves the latter to who runs it."""
+        self._end("reboot")
+        self.boot()
+
+    def _end(self, command: str) -> None:
+        self.attempt("systemctl", command)
+        self._nspawn.wait(BOOT_TIME)
+        self.pull_the_plug()
+
+    def pull_the_plug(self) -> None:
+        self._run.close()
+
+    @property
+    def _leader(self) -> str | None:
+        """The machine's process 1, as seen from here."""
+        number = self._nspawn.pid
+        children = Path(f"/proc/{number}/task/{number}/children").read_text().split()
+        return children[0] if children else None
+
+    def attempt(self, *argv: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        """Run a command as root; standard error goes where standard output goes."""
+        leader = self._leader
+        assert leader is not None, "the machine has ended"
+        return subprocess.run(
+            [require("nsenter"), f"--target={leader}", "--all", *argv],
+            check=False,
+            input=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=COMMAND_TIME,
+            env=ENVIRONMENT,
+        )
+
+    def run(self, *argv: str, stdin: str = "") -> str:
+        """What a command prints, which must succeed."""
+        done = self.attempt(*argv, stdin=stdin)
+        assert done.returncode == 0, f"{argv}\n{done.stdout}"
+        return done.stdout
+
+    def write(self, path: str, text: str) -> None:
+        self.run("mkdir", "-p", str(Path(path).parent))
+        self.run("tee", path, stdin=text)
+
+    def install(self, package: str) -> None:
+        """From what was downloaded: the machine reaches no network."""
+        self.run(*INSTALL, package)
+
+    def property(self, unit: str, name: str) -> str:
+        return self.run("systemctl", "show", "--value", f"--property={name}", unit).strip()
+
+    def forget_journal(self) -> None:
+        """Let journal() begin here."""
+        shown = self.run("journalctl", "--lines=0", "--show-cursor")
+        self._cursor = shown.rpartition("-- cursor: ")[2].strip()
+
+    def journal(self, unit: str) -> str:
+        since = f"--after-cursor={self._cursor}"
+        return self.run("journalctl", "--no-pager", "--output=cat", f"--unit={unit}", since)
+
+    def says(self, unit: str, text: str, patience: float = 30.0) -> None:
+        """Wait until the unit's journal has the text."""
+        eventually(lambda: text in self.journal(unit), f"{unit} says {text!r}", patience=patience)
+
+
+@contextmanager
+def booted(root: Path) -> Iterator[Machine]:
+    """A machine that runs, until the plug is pulled in the end."""
+    machine = Machine(root)
+    try:
+        machine.boot()
+        yield machine
+    finally:
+        machine.pull_the_plug()
+
+
+@contextmanager
+def control_group() -> Iterator[Path]:
+    """A control group below our own, for one machine; what is still in it in the end is killed."""
+    mounts = [line.split() for line in Path("/proc/self/mounts").read_text().splitlines()]
+    hierarchy = next(mount[1] for mount in mounts if mount[2] == "cgroup2")
+    memberships = Path("/proc/self/cgroup").read_text().splitlines()
+    own = next(line for line in memberships if line.startswith("0::")).removeprefix("0::/")
+    group = Path(tempfile.mkdtemp(prefix="webntpd-boot-", dir=Path(hierarchy, own)))
+    try:
+        yield group
+    finally:
+        (group / "cgroup.kill").write_text("1")
+        eventually(
+            lambda: "populated 0" in (group / "cgroup.events").read_text(), "all its processes end"
+        )
+        for path in sorted(group.rglob("**/"), reverse=True):
+            path.rmdir()
+
+
+@contextmanager
+def copied(root: Path) -> Iterator[Path]:
+    """A copy of a machine's files, which goes away in the end."""
+    with tempfile.TemporaryDirectory(prefix="webntpd-boot-") as directory:
+        copy = Path(directory, "root")
+        subprocess.run(["cp", "-a", "--reflink=auto", root, copy], check=True)
+        yield copy
+
+
+def bare_image() -> Path:
+    """The files of a machine that has every package at hand, and none of ours installed."""
+    if os.geteuid() != 0:
+        unavailable("only root can boot a machine")
+    for program in ("debootstrap", "systemd-nspawn"):
+        require(program)
+    package = ROOT / f"dist/webntpd_{__version__}_all.deb"
+    if not package.exists():
+        unavailable(f"{package} is not built: make deb")
+    maker = (ROOT / "packaging/debian-root", "boot", "dbus", "systemd", "systemd-sysv")
+    root = Path(subprocess.run(maker, check=True, stdout=subprocess.PIPE, text=True).stdout.strip())
+    shutil.copy(package, f"{root}{PACKAGE}")
+    for wanted in (PACKAGE, *CONSUMERS):
+        subprocess.run(["chroot", root, *INSTALL, "--download-only", wanted], check=True)
+    return root
