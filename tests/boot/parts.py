@@ -73,13 +73,19 @@ def start(machine: Machine, *refclocks: str) -> None:
     machine.says("webntpd", "synchronised to ws://127.0.0.1:8080/")
 
 
+def drop_in(machine: Machine, unit: str, text: str) -> None:
+    """Change a unit as `systemctl edit` does."""
+    machine.write(f"/etc/systemd/system/{unit}.d/override.conf", text)
+    machine.run("systemctl", "daemon-reload")
+
+
 def lines_for(machine: Machine, consumer: str) -> str:
     return machine.run("webntpd", "consumer-config", consumer)
 
 
 def install_chrony(machine: Machine) -> None:
     """Install chrony, with the lines for what is configured now."""
-    machine.write("/etc/systemd/system/chrony.service.d/clock.conf", WITHOUT_CLOCK)
+    drop_in(machine, "chrony.service", WITHOUT_CLOCK)
     machine.write("/etc/chrony/conf.d/webntpd.conf", lines_for(machine, "chrony"))
     machine.install("chrony")
     machine.run("systemctl", "restart", "chrony")
@@ -99,7 +105,7 @@ def install_ntpsec(machine: Machine) -> None:
 
 def install_ntpd_rs(machine: Machine) -> None:
     """Install ntpd-rs; its own file has a pool, and asks for three sources that agree."""
-    machine.write("/etc/systemd/system/ntpd-rs.service.d/clock.conf", PRETENCE)
+    drop_in(machine, "ntpd-rs.service", PRETENCE)
     machine.install("ntpd-rs")
     config = machine.run("cat", "/etc/ntpd-rs/ntp.toml")
     config = re.sub(r"^\[\[source\]\]\n(.+\n)+", "", config, flags=re.MULTILINE)

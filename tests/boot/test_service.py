@@ -83,11 +83,7 @@ def test_an_enabled_service_is_there_after_a_reboot_before_its_consumer(machine:
 
 def test_systemd_opens_a_port_that_the_server_may_not(machine: Machine) -> None:
     machine.write(SERVER_CONFIG, SERVER.replace("127.0.0.1:8080", "systemd"))
-    machine.write(
-        "/etc/systemd/system/webntpd.socket.d/port.conf",
-        "[Socket]\nListenStream=\nListenStream=80\n",
-    )
-    machine.run("systemctl", "daemon-reload")
+    parts.drop_in(machine, "webntpd.socket", "[Socket]\nListenStream=\nListenStream=80\n")
     machine.run("systemctl", "start", "webntpd.socket")
     assert machine.property("webntpd-server", "ActiveState") == "inactive"
     machine.run("webntpd", "query", "--samples=1", "http://127.0.0.1/")
@@ -119,11 +115,8 @@ def test_shared_memory_of_somebody_else(machine: Machine) -> None:
     fails_with(machine, "key 0x4e545030")
     assert "owner root, mode 0600" in machine.journal("webntpd")
     # With the drop-in for that case it goes all the same.
-    example = "/usr/share/doc/webntpd/examples/shm-root-units.conf"
-    drop_ins = "/etc/systemd/system/webntpd.service.d"
-    machine.run("mkdir", drop_ins)
-    machine.run("cp", example, drop_ins)
-    machine.run("systemctl", "daemon-reload")
+    example = machine.run("cat", "/usr/share/doc/webntpd/examples/shm-root-units.conf")
+    parts.drop_in(machine, "webntpd.service", example)
     machine.run("systemctl", "restart", "webntpd", "webntpd-server")
     machine.says("webntpd", "refclock SHM(0): first sample published")
 
