@@ -307,7 +307,7 @@ def test_a_port_that_is_in_use_is_named_and_ends_with_1() -> None:
 
 
 def test_log_lines_are_json_if_they_are_asked_for() -> None:
-    with webntpd("serve", "127.0.0.1:0", "--workers", "1", "--log-format", "json") as process:
+    with webntpd("serve", "127.0.0.1:0", "--local", "--log-format", "json") as process:
         assert process.stderr is not None
         line = json.loads(process.stderr.readline())
         assert line["level"] == "info"
