@@ -17,6 +17,11 @@ class Clock(Protocol):
         """The smallest step that two readings of the wall clock show, s (RFC 5905 §7.3)."""
         ...
 
+    @property
+    def shift_ns(self) -> int:
+        """How far the wall clock is ahead of the kernel's own, of which the kernel's stamps are."""
+        ...
+
     def realtime_ns(self) -> int:
         """The wall clock: the one that is being measured."""
         ...
@@ -29,13 +34,11 @@ class Clock(Protocol):
         """As monotonic_ns, but it goes on while the machine is suspended."""
         ...
 
-    def from_kernel_ns(self, stamp_ns: int) -> int:
-        """A kernel timestamp of CLOCK_REALTIME as this clock would have read it."""
-        ...
-
 
 class SystemClock:
     """The machine's clocks."""
+
+    shift_ns = 0
 
     def __init__(self) -> None:
         self.precision = measured_precision()
@@ -50,22 +53,16 @@ class SystemClock:
     def boottime_ns(self) -> int:
         return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
-    def from_kernel_ns(self, stamp_ns: int) -> int:
-        return stamp_ns
-
 
 class ShiftedClock(SystemClock):
     """The machine's clocks with a wall clock that is wrong by a known amount."""
 
     def __init__(self, shift: float) -> None:
         super().__init__()
-        self._shift_ns = round(shift * NS_PER_S)
+        self.shift_ns = round(shift * NS_PER_S)
 
     def realtime_ns(self) -> int:
-        return super().realtime_ns() + self._shift_ns
-
-    def from_kernel_ns(self, stamp_ns: int) -> int:
-        return stamp_ns + self._shift_ns
+        return super().realtime_ns() + self.shift_ns
 
 
 def measured_precision(rounds: int = 64) -> float:

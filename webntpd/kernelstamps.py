@@ -35,7 +35,7 @@ IPV6_RECVERR = 25
 _RECEIVE = SOF_TIMESTAMPING_SOFTWARE | SOF_TIMESTAMPING_RX_SOFTWARE
 _TRANSMIT = SOF_TIMESTAMPING_TX_SOFTWARE | SOF_TIMESTAMPING_OPT_ID | SOF_TIMESTAMPING_OPT_TSONLY
 
-_SCM_TIMESTAMPING = struct.Struct("=qq")  # ts[0] of struct scm_timestamping64: software
+_unpacked = struct.Struct("=qq").unpack_from  # ts[0] of struct scm_timestamping64: software
 _SOCK_EXTENDED_ERR = struct.Struct("=IBBBxII")
 _ANCILLARY_SIZE = 256
 
@@ -82,9 +82,9 @@ _Ancillary = list[tuple[int, int, bytes]]
 
 def _software_stamp(ancillary: _Ancillary) -> int | None:
     for level, kind, data in ancillary:
-        if level == socket.SOL_SOCKET and kind == SO_TIMESTAMPING_NEW:
-            stamp: tuple[int, int] = _SCM_TIMESTAMPING.unpack_from(data)
-            return (stamp[0] * NS_PER_S + stamp[1]) or None
+        if kind == SO_TIMESTAMPING_NEW and level == socket.SOL_SOCKET:
+            seconds, ns = _unpacked(data)
+            return (seconds * NS_PER_S + ns) or None
     return None
 
 

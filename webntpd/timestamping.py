@@ -176,7 +176,7 @@ class TimestampedStream(trio.abc.HalfCloseableStream):
         """A kernel stamp on both clocks: the kernel only has the wall's, `user` has both."""
         if kernel_ns is None:
             return None
-        wall_ns = self._clock.from_kernel_ns(kernel_ns)
+        wall_ns = kernel_ns + self._clock.shift_ns
         monotonic_ns = user.monotonic_ns + wall_ns - user.wall_ns
         return Stamp(wall_ns, monotonic_ns, StampSource.KERNEL)
 

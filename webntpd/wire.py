@@ -304,16 +304,15 @@ class ReplyTemplate:
 
     `server_id` is the Host that the client asked for, `max_error` the server clock's maximum
     error in seconds. Without a leap notice the reply says so by a step of 0, as the reference's.
-    `beginning` is what comes before `it`.
     """
 
-    __slots__ = ("_leap", "_tail", "beginning")
+    __slots__ = ("_beginning", "_leap", "_tail")
 
     def __init__(
         self, server_id: str, leap: LeapNotice | None, *, sync: bool, max_error: float | None
     ) -> None:
         leap = leap or LeapNotice(tai_utc=0, next_ns=0, step=0)
-        self.beginning = f'{{"id":{json.dumps(server_id)},"it":'
+        self._beginning = f'{{"id":{json.dumps(server_id)},"it":'
         self._leap = (
             f',"leap":{leap.tai_utc},"next":{format_timestamp(leap.next_ns)},"step":{leap.step}'
         )
@@ -327,24 +326,27 @@ class ReplyTemplate:
         """The reply to one request: `it` from parse_request; `pit` and `pst_ns` go together."""
         st = format_timestamp(st_ns)
         reply = (
-            f'{self.beginning}{it},"st":{st},"time":{st}{self._leap}'
+            f'{self._beginning}{it},"st":{st},"time":{st}{self._leap}'
             f',"rt":{format_timestamp(rt_ns)}{self._tail}'
         )
         if pit is not None and pst_ns is not None:
             reply += f',"pit":{pit},"pst":{format_timestamp(pst_ns)}'
         return f"{reply}}}".encode()
 
-    def between_fractions(self, second: int) -> tuple[str, str, str, str]:
-        """What render() puts after `it` if st and rt are of that second.
+    def pattern(self, second: int) -> bytes:
+        """The reply of that second as a pattern for the % of bytes.
 
-        That is, before the nine digits of the fraction of st, time, and rt, and behind the last.
+        It takes `it` as bytes, and st, st once more, and rt in ns since the second began.
         """
-        return (
+        parts = (
+            f"{self._beginning}",
             f',"st":{second}.',
             f',"time":{second}.',
             f'{self._leap},"rt":{second}.',
             f"{self._tail}}}",
         )
+        first, *others = (part.replace("%", "%%") for part in parts)
+        return f"{first}%b{'%09d'.join(others)}".encode()
 
 
 # Header fields

@@ -75,6 +75,10 @@ class DisciplinedClock:
     def realtime_ns(self) -> int:
         return true_ns() + round(self.error() * NS_PER_S)
 
+    @property
+    def shift_ns(self) -> int:
+        return 0
+
     def monotonic_ns(self) -> int:
         # A real one is slewed as well. Without it no task's schedule depends on whether it runs
         # before or after the consumer at the same instant, and a seed gives the same day again.
@@ -82,6 +86,3 @@ class DisciplinedClock:
 
     def boottime_ns(self) -> int:
         return self.monotonic_ns()
-
-    def from_kernel_ns(self, stamp_ns: int) -> int:
-        return stamp_ns

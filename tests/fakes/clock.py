@@ -32,5 +32,6 @@ class VirtualClock:
     def boottime_ns(self) -> int:
         return self.monotonic_ns() + self.suspended_ns
 
-    def from_kernel_ns(self, stamp_ns: int) -> int:
-        return stamp_ns + self.stepped_ns
+    @property
+    def shift_ns(self) -> int:
+        return self.stepped_ns

@@ -25,6 +25,7 @@ class TickingClock:
     """A clock that goes on by a millisecond each time it is read."""
 
     precision = 1e-9
+    shift_ns = 0
 
     def __init__(self, start_ns: int = T0) -> None:
         self.wall_ns = start_ns
@@ -38,9 +39,6 @@ class TickingClock:
 
     def boottime_ns(self) -> int:
         return self.wall_ns
-
-    def from_kernel_ns(self, stamp_ns: int) -> int:
-        return stamp_ns
 
 
 @dataclass

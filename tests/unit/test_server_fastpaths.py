@@ -131,27 +131,29 @@ def test_messages_that_come_one_by_one_are_answered_the_same(frames: list[bytes]
 
 
 def test_a_known_request_gets_the_date_and_state_of_its_own_second() -> None:
-    parts = Parts()
-    connection = parts.connection()
+    site = Parts().site()
+    connection = Connection(site, Parts().caller())
     connection.receive(GET, T0)
     later = T0 + 3 * NS_PER_S
+    site.refresh(later)
     found = answer(connection.receive(GET, later))
     assert found.headers["date"] == "Sat, 11 Mar 2017 09:27:55 GMT"
 
 
 def test_what_is_remembered_is_bounded_and_the_last_used_stays() -> None:
     site = Parts().site()
+    caller = Parts().caller()
 
     def known(block: bytes) -> bool:
-        return site.remembered.find(b"GET / HTTP/1.1\r\n" + block) is not None
+        return site.remembered.answer(b"GET / HTTP/1.1\r\n" + block, caller, T0) is not None
 
     def teach(block: bytes) -> None:
-        Connection(site, Parts().caller()).receive(b"GET / HTTP/1.1\r\n" + block, T0)
+        Connection(site, caller).receive(b"GET / HTTP/1.1\r\n" + block, T0)
 
     teach(HOST + b"\r\n")
     for number in range(MAX_BLOCKS - 1):
         teach(f"Host: {number}\r\n\r\n".encode())
-    site.time.refresh(T0 + NS_PER_S)  # which was the last is told to the second
+    site.refresh(T0 + NS_PER_S)  # which was the last is told to the second
     assert known(HOST + b"\r\n")
     teach(b"Host: one more\r\n\r\n")
     assert known(HOST + b"\r\n")

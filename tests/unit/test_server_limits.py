@@ -199,11 +199,13 @@ def test_the_page_for_load_balancers_tells_whether_time_is_served(
 
 def test_time_that_is_not_synchronised_is_withheld_if_so_wanted() -> None:
     parts = Parts(require_sync=True)
-    conversation, websocket = parts.connection(), parts.connection()
+    site = parts.site()
+    conversation, websocket = (Connection(site, parts.caller()) for _ in range(2))
     websocket.receive(UPGRADE, T0)
     assert answer(conversation.receive(GET, T0)).status == 200
     parts.state = UNSYNCHRONISED
     later = T0 + NS_PER_S
+    site.refresh(later)
     found = answer(conversation.receive(GET, later))
     assert (found.status, found.headers["retry-after"]) == (503, "60")
     head = b"HEAD / HTTP/1.1\r\nHost: x\r\n\r\n"

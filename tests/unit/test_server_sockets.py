@@ -409,7 +409,7 @@ async def test_a_stamp_that_comes_late_is_taken_and_wakes_the_server_once() -> N
     served.settimeout(0)
     parts = Parts()
     channel = Channel(
-        served, parts.connection(), parts.clock, parts.limits, deadline=0.0, departures=True
+        served, parts.connection(), parts.clock, parts.limits, now=0.0, departures=True
     )
     with client, served, select.epoll() as epoll:
         epoll.register(served.fileno(), channel.interest)

@@ -43,13 +43,6 @@ def test_a_new_second_brings_a_new_date_and_state() -> None:
     assert b'"sync":false' in time.template("x").render("0", T0, T0)
 
 
-def test_a_request_that_waited_over_the_turn_of_a_second_changes_nothing() -> None:
-    time = Parts().site().time
-    before = time.template("x")
-    time.refresh(T0 - NS_PER_S)
-    assert time.template("x") is before
-
-
 def test_a_clock_that_is_set_back_is_noticed() -> None:
     time = Parts().site().time
     time.refresh(T0 - 60 * NS_PER_S)

@@ -31,14 +31,13 @@ class Channel:
     """A client's socket and its conversation.
 
     `changed` says that `interest`, what epoll is to wait for, or `closed` is new; the reactor
-    resets it. `deadline` is the time of trio's clock at which the reactor is to close the channel,
-    and `client` whose share of the server it counts towards.
+    resets it. `client` is whose share of the server the channel counts towards.
     """
 
     __slots__ = (
-        "_clock", "_connection", "_departures", "_discarded", "_limits", "_lingering",
-        "_requesting", "_sent", "_stamped_from", "_unsent", "changed", "client", "closed",
-        "deadline", "interest", "socket",
+        "_clock", "_connection", "_departures", "_discarded", "_limits", "_lingering", "_patience",
+        "_requesting", "_since", "_stamped_from", "_unsent", "changed", "client", "closed",
+        "interest", "socket",
     )  # fmt: skip
 
     def __init__(
@@ -48,7 +47,7 @@ class Channel:
         clock: Clock,
         limits: Limits,
         *,
-        deadline: float,
+        now: float,
         client: Client | None = None,
         departures: bool = False,
     ) -> None:
@@ -57,33 +56,32 @@ class Channel:
         self.changed = False
         self.closed = False
         self.interest = select.EPOLLIN
-        self.deadline = deadline
         self._connection = connection
         self._clock = clock
         self._limits = limits
+        self._since = now
+        self._patience = limits.request_time
         self._requesting = True  # until the first request has come
         self._unsent = b""
-        self._sent = 0  # bytes that the kernel has taken
         self._departures = departures  # may be stamped, if the client wants to know
         self._stamped_from: int | None = None  # what was sent before the first that is stamped
         self._lingering = False  # our side is shut down
         self._discarded = 0
 
-    def handle(self, events: int, now: float) -> int:
-        """Do what epoll says is due; return a measure of the work that this was, bytes."""
+    @property
+    def deadline(self) -> float:
+        """The time of trio's clock at which the reactor is to close the channel."""
+        return self._since + self._patience
+
+    def handle(self, events: int, now: float) -> None:
+        """Do what epoll says is due."""
         try:
-            if events != select.EPOLLIN:
-                self._note_departures()
-                if self._unsent:
-                    self._send(b"", now)
-                if self._unsent or self.closed:
-                    return 0
-            return self._read(now)
+            if events == select.EPOLLIN or self._may_read(now):
+                self._read(now)
         except BlockingIOError:
-            return 0
+            pass
         except OSError:  # the client is gone, and there is nobody left to tell
             self.close()
-            return 0
 
     def stop(self, now: float) -> None:
         """End the conversation from our side, at once if there is nothing left to say."""
@@ -93,6 +91,7 @@ class Channel:
             return
         try:
             self._send(last_words, now)
+            self._conclude(now)
         except OSError:
             self.close()
 
@@ -100,65 +99,73 @@ class Channel:
         self.changed = self.closed = True
         self.socket.close()
 
-    def _read(self, now: float) -> int:
+    def _may_read(self, now: float) -> bool:
+        """Do what is due beside reading; return whether that is due, too."""
+        self._note_departures()
+        if self._unsent:
+            self._send(b"", now)
+            self._conclude(now)
+        return not self._unsent
+
+    def _read(self, now: float) -> None:
         data, stamp_ns = kernelstamps.receive(self.socket, READ_SIZE)
-        if stamp_ns is None:
-            arrived_ns = self._clock.realtime_ns()
-        else:
-            arrived_ns = self._clock.from_kernel_ns(stamp_ns)
         if not data:
             self.close()
-        elif self._lingering:
+            return
+        if self._lingering:
             self._discard(len(data))
-        else:
-            connection = self._connection
-            output = connection.receive(data, arrived_ns)
-            if connection.interleaved:
-                self._stamp_departures()
-                self._send(output, now)
-                self._note_departures()
-            else:
-                self._send(output, now)
-            if not self._lingering and not self._unsent:
-                self._extend(now)
-            return len(data) + len(output)
-        return len(data)
-
-    def _extend(self, now: float) -> None:
-        """Set the deadline anew: a request must come in at a stretch, silence may last longer."""
-        if not self._connection.requesting:
+            return
+        clock = self._clock
+        arrived_ns = clock.realtime_ns() if stamp_ns is None else stamp_ns + clock.shift_ns
+        connection = self._connection
+        output = connection.receive(data, arrived_ns)
+        if connection.interleaved:
+            self._stamp_departures(connection.returned - len(output))
+        if output:
+            self._send(output, now)
+        if connection.steady and not self._unsent:
             self._requesting = False
-            self.deadline = now + self._limits.idle_time
-        elif not self._requesting:
-            self._requesting = True
-            self.deadline = now + self._limits.request_time
+            self._since, self._patience = now, self._limits.idle_time
+        else:
+            self._conclude(now)
 
     def _send(self, output: bytes, now: float) -> None:
         if self._unsent:
             output = self._unsent + output
-        if output:
-            try:
-                sent = self.socket.send(output)
-            except BlockingIOError:
-                sent = 0
-            self._sent += sent
-            if self._unsent or sent < len(output):
-                if sent:
-                    self.deadline = now + self._limits.request_time
-                self._unsent = output[sent:]
-                self.interest = select.EPOLLOUT if self._unsent else select.EPOLLIN
-                self.changed = True
-        if self._connection.closing and not self._unsent and not self._lingering:
+        try:
+            sent = self.socket.send(output)
+        except BlockingIOError:
+            sent = 0
+        if self._unsent or sent < len(output):
+            if sent:
+                self._since, self._patience = now, self._limits.request_time
+            self._unsent = output[sent:]
+            self.interest = select.EPOLLOUT if self._unsent else select.EPOLLIN
+            self.changed = True
+
+    def _conclude(self, now: float) -> None:
+        """Do what follows from the state of the conversation once all is sent."""
+        self._note_departures()
+        connection = self._connection
+        if self._unsent or self._lingering:
+            return
+        if connection.closing:
             self.socket.shutdown(socket.SHUT_WR)
             self._lingering = True
-            self.deadline = now + LINGER
+            self._since, self._patience = now, LINGER
+        elif not connection.requesting:
+            self._requesting = False
+            self._since, self._patience = now, self._limits.idle_time
+        elif not self._requesting:  # it must come in at a stretch
+            self._requesting = True
+            self._since, self._patience = now, self._limits.request_time
 
-    def _stamp_departures(self) -> None:
+    def _stamp_departures(self, sent: int) -> None:
         """Have the kernel stamp what is sent from here on, once the client wants to know."""
         if self._departures:
             self._departures = False  # asked once
             if kernelstamps.enable(self.socket, transmit=True):
-                self._stamped_from = self._sent
+                self._stamped_from = sent
 
     def _note_departures(self) -> None:
         """Empty the error queue: until it is, epoll reports the socket as ready.
@@ -169,7 +176,7 @@ class Channel:
             return
         for end, left_ns in kernelstamps.drain(self.socket):
             position = self._stamped_from + end
-            self._connection.transmitted(position, self._clock.from_kernel_ns(left_ns))
+            self._connection.transmitted(position, left_ns + self._clock.shift_ns)
 
     def _discard(self, size: int) -> None:
         self._discarded += size

@@ -18,18 +18,24 @@ _BLANK_LINE = b"\r\n\r\n"
 class Connection:
     """The state of one conversation.
 
-    `closing` says that the connection ends once all that was returned is sent. `interleaved` says
-    that the client wants to know when replies really leave: transmitted() takes that.
+    `returned` counts the bytes that came out. `steady` says that the conversation is between
+    requests, and nothing of the following is so. `closing`: it ends once all that was returned is
+    sent. `requesting`: a request has begun to come in. `interleaved`: the client wants to know
+    when replies really leave: transmitted() takes that.
     """
 
     __slots__ = (
-        "_caller", "_http", "_site", "_websocket", "_websocket_start", "closing", "interleaved",
+        "_caller", "_http", "_remembered", "_site", "_websocket", "_websocket_start", "closing",
+        "interleaved", "returned", "steady",
     )  # fmt: skip
 
     def __init__(self, site: Site, caller: Caller) -> None:
+        self.returned = 0
+        self.steady = True
         self.closing = False
         self.interleaved = False
         self._site = site
+        self._remembered = site.remembered
         self._caller = caller
         self._http: Http | None = None  # in the middle of a request
         self._websocket: WebSocket | None = None
@@ -37,22 +43,19 @@ class Connection:
 
     @property
     def requesting(self) -> bool:
-        """Whether a request has begun to come in."""
         return self._http is not None
 
     def receive(self, data: bytes, arrived_ns: int) -> bytes:
         """Take what arrived at that time of the wall clock, ns; return what to send."""
-        if self.closing or not data:
-            return b""
-        self._site.time.refresh(arrived_ns)
         if self._websocket is not None:
-            output = self._websocket.receive(data, arrived_ns)
-            self.closing = self._websocket.closing
-            return output
-        output = self._on_requests(data, arrived_ns)
-        self._websocket_start += len(output)
-        if self._http is not None and (upgrade := self._http.upgrade) is not None:
-            output += self._on_upgrade(upgrade, arrived_ns)
+            output = self._on_messages(self._websocket, data, arrived_ns)
+        elif self._http is not None or self.closing:
+            output = self._on_requests(data, arrived_ns)
+        else:  # most often there is one request, alone in what arrived
+            output = self._remembered.answer(data, self._caller, arrived_ns) or self._on_requests(
+                data, arrived_ns
+            )
+        self.returned += len(output)
         return output
 
     def transmitted(self, position: int, left_ns: int) -> None:
@@ -64,30 +67,33 @@ class Connection:
         """End the conversation from our side; return what to send. HTTP has nothing to say."""
         if self.closing:
             return b""
-        self.closing = True
-        return b"" if self._websocket is None else self._websocket.shutdown()
+        self.closing, self.steady = True, False
+        output = b"" if self._websocket is None else self._websocket.shutdown()
+        self.returned += len(output)
+        return output
+
+    def _on_messages(self, websocket: WebSocket, data: bytes, arrived_ns: int) -> bytes:
+        if self.closing or not data:
+            return b""
+        output = websocket.receive(data, arrived_ns)
+        if websocket.closing:
+            self.closing, self.steady = True, False
+        return output
 
     def _on_requests(self, data: bytes, arrived_ns: int) -> bytes:
         output = b""
-        if self._http is None and self._site.fast_paths and not self._site.time.withheld:
-            reply = self._answer_known(data, arrived_ns)
-            if reply is not None:  # as nearly always: one request, alone in what arrived
-                return reply
-            while reply := self._answer_known(data[: (end := _first_end(data))], arrived_ns):
+        if self.closing:
+            return output
+        answer = self._remembered.answer
+        if self._http is None:
+            while reply := answer(data[: (end := _first_end(data))], self._caller, arrived_ns):
                 output, data = output + reply, data[end:]
-        return output + self._parse(data, arrived_ns) if data else output
-
-    def _answer_known(self, data: bytes, arrived_ns: int) -> bytes | None:
-        """The reply to `data` if it is one request, known, and not one too many."""
-        found = self._site.remembered.find(data)
-        if found is None:
-            return None
-        known, it = found
-        client = self._caller.client(known.forwarded_for)
-        if client is not None and not client.admit():
-            return None
-        self._site.counters.requests += 1
-        return known.stencil.render(it, self._site.time.now_ns(), arrived_ns)
+        if data:
+            output += self._parse(data, arrived_ns)
+        if self._http is not None and (upgrade := self._http.upgrade) is not None:
+            output += self._on_upgrade(upgrade, self.returned + len(output), arrived_ns)
+        self.steady = self._http is None and not (self.closing or self.interleaved)
+        return output
 
     def _parse(self, data: bytes, arrived_ns: int) -> bytes:
         from_start = self._http is None
@@ -98,15 +104,18 @@ class Connection:
             self._http = http
             return output
         self._http = None
-        if from_start and http.answered == 1 and http.served is not None:
-            self._site.remembered.remember(data, http.served)
+        if from_start and http.answered == 1 and http.served is not None and self._site.fast_paths:
+            self._remembered.remember(data, http.served)
         return output
 
-    def _on_upgrade(self, upgrade: Upgrade, arrived_ns: int) -> bytes:
+    def _on_upgrade(self, upgrade: Upgrade, position: int, arrived_ns: int) -> bytes:
         self._http = None
-        self._websocket = WebSocket(self._site, upgrade.host, upgrade.client)
+        self._websocket = WebSocket(
+            self._site, upgrade.host, upgrade.client, interleaved=upgrade.interleaved
+        )
+        self._websocket_start = position
         self.interleaved = upgrade.interleaved
-        return self.receive(upgrade.trailing, arrived_ns)
+        return self._on_messages(self._websocket, upgrade.trailing, arrived_ns)
 
 
 def _first_end(data: bytes) -> int:

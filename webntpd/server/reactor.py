@@ -23,14 +23,10 @@ from webntpd.server.tls import Credentials, TlsConnection
 
 logger = logging.getLogger(__name__)
 
-MAX_EVENTS = 256
-"""Ready sockets that are asked for at a time."""
-MAX_ACCEPTS = 64
-"""Connections accepted from a listener in one pass."""
-SLICE = 65536
-"""Bytes read and sent before the other tasks get their turn: about a millisecond's work,"""
-EVENT = 200
-"""and what an event counts for beside its bytes."""
+MAX_EVENTS = 32
+"""Ready sockets that are asked for at a time, and connections accepted from a listener."""
+SLICE = 0.001
+"""How long the other tasks wait for their turn, s, and for what was ready at a time."""
 TICK = 1.0
 """Time between two looks at the deadlines, s."""
 
@@ -90,28 +86,30 @@ class Reactor:
     async def _pass(self) -> None:
         """Wait until something is ready, then go on for as long as anything is."""
         await trio.lowlevel.wait_readable(self._epoll.fileno())
-        work = 0
+        began = trio.current_time()
         while ready := self._epoll.poll(0, MAX_EVENTS):
             now = trio.current_time()
-            for fd, events in ready:
-                work += EVENT + self._handle(fd, events, now)
-                if work > SLICE:
-                    work = 0
-                    await trio.lowlevel.checkpoint()
+            self._site.refresh(self._clock.realtime_ns())
+            self._handle(ready, now)
+            if now - began > SLICE:
+                await trio.lowlevel.checkpoint()
+                began = trio.current_time()
 
-    def _handle(self, fd: int, events: int, now: float) -> int:
-        work = 0
-        if (channel := self._channels.get(fd)) is not None:
+    def _handle(self, ready: list[tuple[int, int]], now: float) -> None:
+        channels = self._channels
+        for fd, events in ready:
+            channel = channels.get(fd)
+            if channel is None:
+                if (listener := self._listeners.get(fd)) is not None:
+                    self._accept(listener)
+                continue
             try:
-                work = channel.handle(events, now)
+                channel.handle(events, now)
             except Exception:  # a fault in our code costs one client, not all of them
                 logger.exception("a connection was dropped by a fault in the server")
                 channel.close()
             if channel.changed:
                 self._settle(fd, channel)
-        elif (listener := self._listeners.get(fd)) is not None:
-            self._accept(listener)
-        return work
 
     def _settle(self, fd: int, channel: Channel) -> None:
         """Bring what epoll waits for in line with what became of the channel."""
@@ -139,7 +137,7 @@ class Reactor:
         self._listening = False
 
     def _accept(self, listener: Listener) -> None:
-        for _ in range(MAX_ACCEPTS):
+        for _ in range(MAX_EVENTS):
             if not self._listening:
                 return
             try:
@@ -169,7 +167,7 @@ class Reactor:
             TlsConnection(plain, self._credentials.context) if tls and self._credentials else plain,
             self._clock,
             limits,
-            deadline=trio.current_time() + limits.request_time,
+            now=trio.current_time(),
             client=client,
             departures=self._departures,
         )

@@ -11,8 +11,10 @@ import re
 from collections import OrderedDict
 from functools import partial
 
+from webntpd.server.counters import Counters
 from webntpd.server.crossorigin import CrossOrigin
 from webntpd.server.pages import PATHS
+from webntpd.server.reception import Caller
 from webntpd.server.replies import Headers, json_headers, ok_head
 from webntpd.server.request import Request
 from webntpd.server.stencil import Stencil
@@ -33,53 +35,72 @@ _REQUEST_LINE = re.compile(
 class Remembered:
     """Header blocks that h11 has accepted, those last used last, to the second."""
 
-    def __init__(self, time: TimeSource, cross_origin: CrossOrigin) -> None:
+    def __init__(self, time: TimeSource, cross_origin: CrossOrigin, counters: Counters) -> None:
         self._time = time
+        self._now_ns = time.now_ns
         self._cross_origin = cross_origin
+        self._counters = counters
         self._known: OrderedDict[bytes, Known] = OrderedDict()
+        self._current: dict[bytes, Known] = {}  # those used in this second
 
-    def find(self, data: bytes) -> tuple["Known", str] | None:
-        """What is known of `data` and its `it`, if that is exactly one request and known."""
+    def answer(self, data: bytes, caller: Caller, arrived_ns: int) -> bytes | None:
+        """The reply to `data` if that is exactly one request, known, and not one too many."""
         match = _REQUEST_LINE.match(data)
         if match is None:
             return None
         block = data[match.end() :]
-        known = self._known.get(block)
+        known = self._current.get(block) or self._renewed(block)
         if known is None:
             return None
-        if known.second != self._time.second:
-            self._known.move_to_end(block)
-            known.refresh()
-        token = match[1]
-        return known, "0" if token is None else token.decode("ascii")
+        client = caller.direct
+        if known.forwarded_for is not None:
+            client = caller.client(known.forwarded_for)
+        if client is not None and not client.admit():
+            return None
+        self._counters.requests += 1
+        return known.stencil.render(match[1] or b"0", self._now_ns(), arrived_ns)
 
     def remember(self, data: bytes, request: Request) -> None:
         """Keep what h11 took, to the last byte, for the one request that this is the digest of."""
         match = _REQUEST_LINE.match(data)
         if match is None or len(data) - match.end() > MAX_BLOCK:
             return
-        self._known[data[match.end() :]] = Known(self._time, self._cross_origin, request)
+        self._known[data[match.end() :]] = Known(request, self._cross_origin)
         if len(self._known) > MAX_BLOCKS:
-            self._known.popitem(last=False)
+            forgotten, _ = self._known.popitem(last=False)
+            self._current.pop(forgotten, None)
+
+    def forget_second(self) -> None:
+        """Look up anew what is said beside the timestamps, since the next second has begun."""
+        self._current.clear()
+
+    def _renewed(self, block: bytes) -> "Known | None":
+        if self._time.withheld:
+            return None
+        known = self._known.get(block)
+        if known is not None:
+            self._known.move_to_end(block)
+            known.refresh(self._time)
+            self._current[block] = known
+        return known
 
 
 class Known:
     """What replies to one header block have in common, all but `forwarded_for` for a second."""
 
-    __slots__ = ("_host", "_origin_headers", "_time", "forwarded_for", "second", "stencil")
+    __slots__ = ("_host", "_origin_headers", "forwarded_for", "stencil")
 
-    def __init__(self, time: TimeSource, cross_origin: CrossOrigin, request: Request) -> None:
-        self._time = time
+    stencil: Stencil
+
+    def __init__(self, request: Request, cross_origin: CrossOrigin) -> None:
         self._host = request.host
-        self.forwarded_for = request.forwarded_for
         self._origin_headers = cross_origin.headers(request.origin)
-        self.refresh()
+        self.forwarded_for = request.forwarded_for
 
-    def refresh(self) -> None:
+    def refresh(self, time: TimeSource) -> None:
         """Look up what is said in this second."""
-        self.second = self._time.second
-        head = partial(_head, self._time.date, self._origin_headers)
-        self.stencil = Stencil(self._time.template(self._host), self.second, head)
+        head = partial(_head, time.date, self._origin_headers)
+        self.stencil = Stencil(time.template(self._host), time.second, head)
 
 
 def _head(date: str, origin_headers: Headers, length: int) -> bytes:

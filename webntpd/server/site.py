@@ -34,4 +34,9 @@ class Site:
         self.counters = counters
         self.fast_paths = fast_paths
         self.pages = pages.load()
-        self.remembered = Remembered(time, cross_origin)
+        self.remembered = Remembered(time, cross_origin, counters)
+
+    def refresh(self, now_ns: int) -> None:
+        """To be called before requests are served: what is said for a second may have ended."""
+        if self.time.refresh(now_ns):
+            self.remembered.forget_second()

@@ -1,9 +1,9 @@
-"""Replies of one second as one string with four gaps, the fast way to write them.
+"""Replies of one second as a pattern with four gaps, the fast way to write them.
 
 Within a second, replies to one kind of request differ in `it` and in the fractions of their
 timestamps only. So everything else, the head that a reply is sent with included, is put together
-once, and a reply costs one concatenation: 0.5 us, where ReplyTemplate with a head put before it
-takes 0.8. At the turn of a second a few replies have timestamps of two; those are left to it.
+once, and a reply costs one formatting of bytes. At the turn of a second a few replies have
+timestamps of two; those are left to ReplyTemplate, which takes three times as long.
 """
 
 from collections.abc import Callable
@@ -12,41 +12,37 @@ from webntpd.ntp.types import NS_PER_S
 from webntpd.wire import ReplyTemplate
 
 LONGEST = 20
-"""The digits of an `it` for which a beginning is kept: it has nanoseconds. Few have more."""
+"""The digits of an `it` for which a pattern is kept: it has nanoseconds. Few have more."""
 
 
 class Stencil:
     """Replies of one second, each behind what `head` says of the length of its body."""
 
-    __slots__ = (
-        "_beginnings", "_end_ns", "_head", "_rt", "_st", "_start_ns", "_tail", "_template",
-        "_time",
-    )  # fmt: skip
+    __slots__ = ("_head", "_patterns", "_second", "_start_ns", "_template")
 
     def __init__(self, template: ReplyTemplate, second: int, head: Callable[[int], bytes]) -> None:
         self._template = template
         self._head = head
-        self._start_ns = max(second, 1) * NS_PER_S  # before that, str(ns) is less than a fraction
-        self._end_ns = (second + 1) * NS_PER_S
-        self._st, self._time, self._rt, self._tail = template.between_fractions(second)
-        self._beginnings: dict[int, str] = {}  # by the length of `it`
+        self._second = second
+        self._start_ns = second * NS_PER_S
+        self._patterns: dict[int, bytes] = {}  # by the length of `it`
 
-    def render(self, it: str, st_ns: int, rt_ns: int) -> bytes:
+    def render(self, it: bytes, st_ns: int, rt_ns: int) -> bytes:
         """Head and body, as ReplyTemplate.render() has it."""
-        if self._start_ns <= rt_ns <= st_ns < self._end_ns:
-            beginning = self._beginnings.get(len(it)) or self._beginning(len(it))
-            fraction = str(st_ns)[-9:]
-            return (
-                f"{beginning}{it}{self._st}{fraction}{self._time}{fraction}"
-                f"{self._rt}{str(rt_ns)[-9:]}{self._tail}"
-            ).encode("latin-1")
-        body = self._template.render(it, st_ns, rt_ns)
+        st_ns -= self._start_ns
+        rt_ns -= self._start_ns
+        if 0 <= rt_ns <= st_ns < NS_PER_S:
+            pattern = self._patterns.get(len(it)) or self._pattern(len(it))
+            return pattern % (it, st_ns, st_ns, rt_ns)
+        start_ns = self._start_ns
+        body = self._template.render(it.decode("ascii"), start_ns + st_ns, start_ns + rt_ns)
         return self._head(len(body)) + body
 
-    def _beginning(self, size: int) -> str:
-        """All that comes before an `it` of that many characters."""
-        length = len(self._template.render("0" * size, self._start_ns, self._start_ns))
-        beginning = self._head(length).decode("latin-1") + self._template.beginning
+    def _pattern(self, size: int) -> bytes:
+        """All of a reply with an `it` of that many characters."""
+        body = self._template.pattern(self._second)
+        head = self._head(len(body % (b"0" * size, 0, 0, 0)))
+        pattern = head.replace(b"%", b"%%") + body
         if size <= LONGEST:
-            self._beginnings[size] = beginning
-        return beginning
+            self._patterns[size] = pattern
+        return pattern

@@ -1,7 +1,7 @@
 """What every reply says of the time, in one place for all connections.
 
 Most of a reply stays the same for a second: the leap notice, the state of the clock, the Date
-header. So that is looked up once a second, when the first request of a new second comes; only the
+header. So that is looked up once a second, when the first requests of a new second come; only the
 timestamps themselves are made for each reply.
 """
 
@@ -47,21 +47,21 @@ class TimeSource:
         self._messages: dict[str, Stencil] = {}
         self.refresh(clock.realtime_ns())
 
-    def refresh(self, arrived_ns: int) -> None:
-        """Look everything up anew if a request that arrived then is of another second."""
-        if self._valid_from_ns <= arrived_ns < self._valid_until_ns:
-            return
-        self.second = second = arrived_ns // NS_PER_S
-        # A request of the last second may still be waiting behind one of this second.
-        self._valid_from_ns = (second - 1) * NS_PER_S
+    def refresh(self, now_ns: int) -> bool:
+        """Look everything up anew if it was of another second; return whether it was."""
+        if self._valid_from_ns <= now_ns < self._valid_until_ns:
+            return False
+        self.second = second = now_ns // NS_PER_S
+        self._valid_from_ns = second * NS_PER_S
         self._valid_until_ns = (second + 1) * NS_PER_S
         self.date = formatdate(second, usegmt=True)
         leap_list = self._leap()
-        self._notice = None if leap_list is None else leap_list.notice(arrived_ns)
+        self._notice = None if leap_list is None else leap_list.notice(now_ns)
         self.state = self._state()
         self.withheld = self._require_sync and not self.state.synchronised
         self._templates.clear()
         self._messages.clear()
+        return True
 
     def template(self, host: str) -> ReplyTemplate:
         """The reply to a client that calls us by that host, as of the last refresh."""

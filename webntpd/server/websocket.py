@@ -33,34 +33,34 @@ class WebSocket:
     """
 
     __slots__ = (
-        "_client", "_host", "_it", "_left_ns", "_message", "_parser", "_position", "_reply_end",
-        "_site", "closing",
+        "_client", "_host", "_interleaved", "_it", "_left_ns", "_message", "_parser", "_position",
+        "_reply_end", "_site", "closing",
     )  # fmt: skip
 
-    def __init__(self, site: Site, host: str, client: Client | None) -> None:
+    def __init__(self, site: Site, host: str, client: Client | None, *, interleaved: bool) -> None:
         self.closing = False
         self._site = site
         self._host = host
         self._client = client
+        self._interleaved = interleaved
         self._parser: Connection | None = None  # in the middle of a frame or message
         self._message = b""  # what has come of a message so far
-        self._position = 0  # bytes returned so far
+        self._position = 0  # bytes returned so far, if interleaved
         self._it: str | None = None  # of the last reply,
         self._reply_end = 0  # the position at which it ends,
         self._left_ns: int | None = None  # and when it left
 
     def receive(self, data: bytes, arrived_ns: int) -> bytes:
-        """Take what arrived, not empty, at that time of the wall clock; return what to send."""
-        if self._parser is not None:
-            return self._parse(self._parser, data, arrived_ns)
-        if is_one_short_frame(data):
+        """Take what arrived at that time of the wall clock; return what to send."""
+        if self._parser is None and is_one_short_frame(data):
             if data[0] == FINAL_TEXT and self._site.fast_paths and not self._site.time.withheld:
                 payload = unmasked(data)
                 if _PLAIN.fullmatch(payload) is not None and self._admitted():
-                    return self._reply(payload.decode("ascii"), arrived_ns)
+                    return self._reply(payload, arrived_ns)
             # A parser that was fed one final frame is where it began: none needs to be kept.
             return self._parse(_new_parser(), data, arrived_ns)
-        self._parser = _new_parser()
+        if self._parser is None:
+            self._parser = _new_parser()
         return self._parse(self._parser, data, arrived_ns)
 
     def transmitted(self, position: int, left_ns: int) -> None:
@@ -114,21 +114,25 @@ class WebSocket:
             return self._refuse(parser, CloseReason.POLICY_VIOLATION, "too many messages")
         if self._site.time.withheld:
             return self._refuse(parser, CloseReason.TRY_AGAIN_LATER, "the clock has lost its time")
-        return self._reply(it, arrived_ns)
+        return self._reply(it.encode("ascii"), arrived_ns)
 
     def _admitted(self) -> bool:
         return self._client is None or self._client.admit()
 
-    def _reply(self, it: str, arrived_ns: int) -> bytes:
+    def _reply(self, it: bytes, arrived_ns: int) -> bytes:
         site = self._site
         site.counters.messages += 1
+        if self._interleaved:
+            return self._reply_interleaved(it.decode("ascii"), arrived_ns)
         time = site.time
-        if self._left_ns is None:
-            frame = time.message(self._host).render(it, time.now_ns(), arrived_ns)
-        else:
-            template = time.template(self._host)
-            body = template.render(it, time.now_ns(), arrived_ns, self._it, self._left_ns)
-            frame = text_head(len(body)) + body
+        return time.message(self._host).render(it, time.now_ns(), arrived_ns)
+
+    def _reply_interleaved(self, it: str, arrived_ns: int) -> bytes:
+        """A reply that also tells when the one before it really left, if that is known."""
+        time = self._site.time
+        before = (None, None) if self._left_ns is None else (self._it, self._left_ns)
+        body = time.template(self._host).render(it, time.now_ns(), arrived_ns, *before)
+        frame = text_head(len(body)) + body
         self._position += len(frame)
         self._it, self._reply_end, self._left_ns = it, self._position, None
         return frame
