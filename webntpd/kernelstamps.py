@@ -35,8 +35,9 @@ IPV6_RECVERR = 25
 _RECEIVE = SOF_TIMESTAMPING_SOFTWARE | SOF_TIMESTAMPING_RX_SOFTWARE
 _TRANSMIT = SOF_TIMESTAMPING_TX_SOFTWARE | SOF_TIMESTAMPING_OPT_ID | SOF_TIMESTAMPING_OPT_TSONLY
 
-_unpacked = struct.Struct("=qq").unpack_from  # ts[0] of struct scm_timestamping64: software
+_first_timespec = struct.Struct("=qq").unpack_from  # struct scm_timestamping64: the software's
 _SOCK_EXTENDED_ERR = struct.Struct("=IBBBxII")
+_EXTENDED_ERRORS = {(socket.IPPROTO_IP, IP_RECVERR), (socket.IPPROTO_IPV6, IPV6_RECVERR)}
 _ANCILLARY_SIZE = 256
 
 KEY_MODULUS = 1 << 32
@@ -62,7 +63,10 @@ def enable(sock: socket.socket, *, transmit: bool) -> bool:
 def receive(sock: socket.socket, size: int) -> tuple[bytes, int | None]:
     """As recv, with the kernel's stamp of the last segment in the data, ns, if there is one."""
     data, ancillary, _, _ = sock.recvmsg(size, _ANCILLARY_SIZE)
-    return data, _software_stamp(ancillary)
+    for level, kind, content in ancillary:
+        if kind == SO_TIMESTAMPING_NEW and level == socket.SOL_SOCKET:
+            return data, _software_ns(content)
+    return data, None
 
 
 def drain(sock: socket.socket) -> Iterator[tuple[int, int]]:
@@ -72,31 +76,25 @@ def drain(sock: socket.socket) -> Iterator[tuple[int, int]]:
             _, ancillary, _, _ = sock.recvmsg(0, _ANCILLARY_SIZE, socket.MSG_ERRQUEUE)
         except OSError:  # BlockingIOError: it is empty. Any other is for recv and send to tell.
             return
-        stamp_ns, end = _software_stamp(ancillary), _end(ancillary)
+        stamp_ns = end = None
+        for level, kind, content in ancillary:
+            if (level, kind) == (socket.SOL_SOCKET, SO_TIMESTAMPING_NEW):
+                stamp_ns = _software_ns(content)
+            elif (level, kind) in _EXTENDED_ERRORS:
+                end = _end(content)
         if stamp_ns is not None and end is not None:
             yield end, stamp_ns
 
 
-_Ancillary = list[tuple[int, int, bytes]]
+def _software_ns(content: bytes) -> int | None:
+    seconds, ns = _first_timespec(content)
+    return (seconds * NS_PER_S + ns) or None
 
 
-def _software_stamp(ancillary: _Ancillary) -> int | None:
-    for level, kind, data in ancillary:
-        if kind == SO_TIMESTAMPING_NEW and level == socket.SOL_SOCKET:
-            seconds, ns = _unpacked(data)
-            return (seconds * NS_PER_S + ns) or None
-    return None
-
-
-def _end(ancillary: _Ancillary) -> int | None:
+def _end(content: bytes) -> int | None:
     """The byte count modulo KEY_MODULUS that a transmit stamp is of: the kernel names the byte."""
-    for level, kind, data in ancillary:
-        if (level, kind) in {
-            (socket.IPPROTO_IP, IP_RECVERR),
-            (socket.IPPROTO_IPV6, IPV6_RECVERR),
-        }:
-            fields: tuple[int, ...] = _SOCK_EXTENDED_ERR.unpack_from(data)
-            error, origin, _, _, info, key = fields
-            if (error, origin, info) == (errno.ENOMSG, SO_EE_ORIGIN_TIMESTAMPING, SCM_TSTAMP_SND):
-                return (key + 1) % KEY_MODULUS
-    return None
+    fields: tuple[int, ...] = _SOCK_EXTENDED_ERR.unpack_from(content)
+    error, origin, _, _, info, key = fields
+    if (error, origin, info) != (errno.ENOMSG, SO_EE_ORIGIN_TIMESTAMPING, SCM_TSTAMP_SND):
+        return None
+    return (key + 1) % KEY_MODULUS

@@ -76,8 +76,13 @@ class Channel:
     def handle(self, events: int, now: float) -> None:
         """Do what epoll says is due."""
         try:
-            if events == select.EPOLLIN or self._may_read(now):
-                self._read(now)
+            if events != select.EPOLLIN and not self._may_read(now):
+                return
+            data, stamp_ns = kernelstamps.receive(self.socket, READ_SIZE)
+            if data and not self._lingering:
+                self._answer(data, stamp_ns, now)
+            else:
+                self._discard(len(data))
         except BlockingIOError:
             pass
         except OSError:  # the client is gone, and there is nobody left to tell
@@ -107,14 +112,7 @@ class Channel:
             self._conclude(now)
         return not self._unsent
 
-    def _read(self, now: float) -> None:
-        data, stamp_ns = kernelstamps.receive(self.socket, READ_SIZE)
-        if not data:
-            self.close()
-            return
-        if self._lingering:
-            self._discard(len(data))
-            return
+    def _answer(self, data: bytes, stamp_ns: int | None, now: float) -> None:
         clock = self._clock
         arrived_ns = clock.realtime_ns() if stamp_ns is None else stamp_ns + clock.shift_ns
         connection = self._connection
@@ -179,6 +177,7 @@ class Channel:
             self._connection.transmitted(position, left_ns + self._clock.shift_ns)
 
     def _discard(self, size: int) -> None:
+        """Throw away what came after the end, of which 0 bytes are the client's own."""
         self._discarded += size
-        if self._discarded > LINGER_BYTES:
+        if not size or self._discarded > LINGER_BYTES:
             self.close()

@@ -23,10 +23,12 @@ from webntpd.server.tls import Credentials, TlsConnection
 
 logger = logging.getLogger(__name__)
 
-MAX_EVENTS = 32
-"""Ready sockets that are asked for at a time, and connections accepted from a listener."""
+MAX_EVENTS = 128
+"""Ready sockets that are asked for at a time: about a millisecond's work."""
+MAX_ACCEPTS = 64
+"""Connections accepted from a listener in one pass."""
 SLICE = 0.001
-"""How long the other tasks wait for their turn, s, and for what was ready at a time."""
+"""How long is worked before the other tasks get their turn, s."""
 TICK = 1.0
 """Time between two looks at the deadlines, s."""
 
@@ -137,7 +139,7 @@ class Reactor:
         self._listening = False
 
     def _accept(self, listener: Listener) -> None:
-        for _ in range(MAX_EVENTS):
+        for _ in range(MAX_ACCEPTS):
             if not self._listening:
                 return
             try:
