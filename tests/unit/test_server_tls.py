@@ -93,7 +93,8 @@ class Peer:
         return self._outgoing.read()
 
     def take(self, output: bytes) -> None:
-        self.position += len(output)
+        if self.connection.interleaved:
+            self.position += len(output)
         self._incoming.write(output)
 
     def ask(self, request: bytes) -> bytes:

@@ -285,14 +285,16 @@ def test_pages_of_other_origins_connect_only_if_allowed(
 
 
 class Interleaved:
-    """A connection in interleaved mode, with the number of bytes it has returned."""
+    """A connection in interleaved mode, with the number of bytes it has returned since."""
 
-    def __init__(self) -> None:
+    def __init__(self, before: bytes = b"", with_it: bytes = b"") -> None:
         self.connection = Parts().connection()
+        self.connection.receive(before, ARRIVED)
         subprotocols = f"{INTERLEAVED_SUBPROTOCOL}, {SUBPROTOCOL}".encode()
         self.position = len(
             self.connection.receive(
-                UPGRADE + b"Sec-WebSocket-Protocol: " + subprotocols + b"\r\n\r\n", ARRIVED
+                with_it + UPGRADE + b"Sec-WebSocket-Protocol: " + subprotocols + b"\r\n\r\n",
+                ARRIVED,
             )
         )
         assert self.connection.interleaved
@@ -314,6 +316,14 @@ def test_a_reply_tells_when_the_one_before_really_left() -> None:
     second = peer.ask(frame(b"2.20"))
     assert (second["pit"], second["pst"]) == ("1.10", "1500000000.123456789")
     assert "pst" not in peer.ask(frame(b"3.30"))
+
+
+def test_what_was_asked_before_the_upgrade_confuses_nothing() -> None:
+    get = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+    peer = Interleaved(before=get, with_it=get)
+    peer.ask(frame(b"1"))
+    peer.connection.transmitted(peer.position, 1_500_000_000_123_456_789)
+    assert peer.ask(frame(b"2"))["pst"] == "1500000000.123456789"
 
 
 def test_a_departure_that_is_not_known_in_time_is_left_out() -> None:

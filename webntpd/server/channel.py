@@ -19,6 +19,12 @@ from webntpd.server.connection import Connection
 from webntpd.server.limits import Limits
 from webntpd.server.tls import TlsConnection
 
+# Edge-triggered: epoll speaks once of what is new, which spares it a second look at each socket.
+# A read that is not full has left nothing behind but, perhaps, the end, of which RDHUP tells.
+_READING = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET
+_WRITING = select.EPOLLOUT | select.EPOLLET
+_DATA = select.EPOLLIN
+
 READ_SIZE = 4096
 """Bytes read at a time: it bounds the work that one client can ask for in one pass."""
 LINGER = 2.0
@@ -30,13 +36,13 @@ LINGER_BYTES = 65536
 class Channel:
     """A client's socket and its conversation.
 
-    `changed` says that `interest`, what epoll is to wait for, or `closed` is new; the reactor
-    resets it. `client` is whose share of the server the channel counts towards.
+    `changed` says that `closed` is new, or that epoll is to be asked anew for `interest`; the
+    reactor resets it. `client` is whose share of the server the channel counts towards.
     """
 
     __slots__ = (
         "_clock", "_connection", "_departures", "_discarded", "_limits", "_lingering", "_patience",
-        "_requesting", "_since", "_stamped_from", "_unsent", "changed", "client", "closed",
+        "_requesting", "_since", "_stamped", "_unsent", "changed", "client", "closed",
         "interest", "socket",
     )  # fmt: skip
 
@@ -55,7 +61,7 @@ class Channel:
         self.client = client
         self.changed = False
         self.closed = False
-        self.interest = select.EPOLLIN
+        self.interest = _READING
         self._connection = connection
         self._clock = clock
         self._limits = limits
@@ -64,7 +70,7 @@ class Channel:
         self._requesting = True  # until the first request has come
         self._unsent = b""
         self._departures = departures  # may be stamped, if the client wants to know
-        self._stamped_from: int | None = None  # what was sent before the first that is stamped
+        self._stamped = False
         self._lingering = False  # our side is shut down
         self._discarded = 0
 
@@ -76,13 +82,15 @@ class Channel:
     def handle(self, events: int, now: float) -> None:
         """Do what epoll says is due."""
         try:
-            if events != select.EPOLLIN and not self._may_read(now):
+            if events != _DATA and not self._may_read(now):
                 return
             data, stamp_ns = kernelstamps.receive(self.socket, READ_SIZE)
             if data and not self._lingering:
                 self._answer(data, stamp_ns, now)
             else:
                 self._discard(len(data))
+            if events != _DATA or len(data) == READ_SIZE:
+                self.changed = True  # there may be more, of which epoll will not speak again
         except BlockingIOError:
             pass
         except OSError:  # the client is gone, and there is nobody left to tell
@@ -118,7 +126,7 @@ class Channel:
         connection = self._connection
         output = connection.receive(data, arrived_ns)
         if connection.interleaved:
-            self._stamp_departures(connection.returned - len(output))
+            self._stamp_departures()
         if output:
             self._send(output, now)
         if connection.steady and not self._unsent:
@@ -138,7 +146,7 @@ class Channel:
             if sent:
                 self._since, self._patience = now, self._limits.request_time
             self._unsent = output[sent:]
-            self.interest = select.EPOLLOUT if self._unsent else select.EPOLLIN
+            self.interest = _WRITING if self._unsent else _READING
             self.changed = True
 
     def _conclude(self, now: float) -> None:
@@ -158,23 +166,20 @@ class Channel:
             self._requesting = True
             self._since, self._patience = now, self._limits.request_time
 
-    def _stamp_departures(self, sent: int) -> None:
+    def _stamp_departures(self) -> None:
         """Have the kernel stamp what is sent from here on, once the client wants to know."""
         if self._departures:
             self._departures = False  # asked once
-            if kernelstamps.enable(self.socket, transmit=True):
-                self._stamped_from = sent
+            self._stamped = kernelstamps.enable(self.socket, transmit=True)
 
     def _note_departures(self) -> None:
         """Empty the error queue: until it is, epoll reports the socket as ready.
 
         The stamp of a reply is mostly there as soon as send() returns, which saves a wake-up.
         """
-        if self._stamped_from is None:
-            return
-        for end, left_ns in kernelstamps.drain(self.socket):
-            position = self._stamped_from + end
-            self._connection.transmitted(position, left_ns + self._clock.shift_ns)
+        if self._stamped:
+            for end, left_ns in kernelstamps.drain(self.socket):
+                self._connection.transmitted(end, left_ns + self._clock.shift_ns)
 
     def _discard(self, size: int) -> None:
         """Throw away what came after the end, of which 0 bytes are the client's own."""

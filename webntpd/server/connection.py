@@ -18,19 +18,18 @@ _BLANK_LINE = b"\r\n\r\n"
 class Connection:
     """The state of one conversation.
 
-    `returned` counts the bytes that came out. `steady` says that the conversation is between
-    requests, and nothing of the following is so. `closing`: it ends once all that was returned is
-    sent. `requesting`: a request has begun to come in. `interleaved`: the client wants to know
-    when replies really leave: transmitted() takes that.
+    `steady` says that it is between requests, and nothing of the following is so. `closing`: it
+    ends once all that was returned is sent. `requesting`: a request has begun to come in.
+    `interleaved`: from the bytes that were returned last on, the client wants to know when
+    replies really leave: transmitted() takes that.
     """
 
     __slots__ = (
         "_caller", "_http", "_remembered", "_site", "_websocket", "_websocket_start", "closing",
-        "interleaved", "returned", "steady",
+        "interleaved", "steady",
     )  # fmt: skip
 
     def __init__(self, site: Site, caller: Caller) -> None:
-        self.returned = 0
         self.steady = True
         self.closing = False
         self.interleaved = False
@@ -39,7 +38,7 @@ class Connection:
         self._caller = caller
         self._http: Http | None = None  # in the middle of a request
         self._websocket: WebSocket | None = None
-        self._websocket_start = 0  # bytes that were returned before the WebSocket's first
+        self._websocket_start = 0  # bytes that were returned with the WebSocket's first, before it
 
     @property
     def requesting(self) -> bool:
@@ -48,18 +47,19 @@ class Connection:
     def receive(self, data: bytes, arrived_ns: int) -> bytes:
         """Take what arrived at that time of the wall clock, ns; return what to send."""
         if self._websocket is not None:
-            output = self._on_messages(self._websocket, data, arrived_ns)
-        elif self._http is not None or self.closing:
-            output = self._on_requests(data, arrived_ns)
-        else:  # most often there is one request, alone in what arrived
-            output = self._remembered.answer(data, self._caller, arrived_ns) or self._on_requests(
-                data, arrived_ns
-            )
-        self.returned += len(output)
-        return output
+            return self._on_messages(self._websocket, data, arrived_ns)
+        if self._http is None and not self.closing:
+            # Most often there is one request, known, and alone in what arrived.
+            reply = self._remembered.answer(data, self._caller, arrived_ns)
+            if reply is not None:
+                return reply
+        return self._on_requests(data, arrived_ns)
 
     def transmitted(self, position: int, left_ns: int) -> None:
-        """Bytes returned up to that position, modulo 2^32, left at that time of the wall clock."""
+        """Bytes up to that position left at that time of the wall clock, ns.
+
+        They are counted modulo 2^32 from the first that was returned as `interleaved` became true.
+        """
         if self._websocket is not None:
             self._websocket.transmitted(position - self._websocket_start, left_ns)
 
@@ -68,9 +68,7 @@ class Connection:
         if self.closing:
             return b""
         self.closing, self.steady = True, False
-        output = b"" if self._websocket is None else self._websocket.shutdown()
-        self.returned += len(output)
-        return output
+        return b"" if self._websocket is None else self._websocket.shutdown()
 
     def _on_messages(self, websocket: WebSocket, data: bytes, arrived_ns: int) -> bytes:
         if self.closing or not data:
@@ -91,7 +89,7 @@ class Connection:
         if data:
             output += self._parse(data, arrived_ns)
         if self._http is not None and (upgrade := self._http.upgrade) is not None:
-            output += self._on_upgrade(upgrade, self.returned + len(output), arrived_ns)
+            output += self._on_upgrade(upgrade, len(output), arrived_ns)
         self.steady = self._http is None and not (self.closing or self.interleaved)
         return output
 

@@ -122,7 +122,7 @@ class Reactor:
             if channel.client is not None:
                 channel.client.connections -= 1
         else:
-            self._epoll.modify(fd, channel.interest)
+            self._epoll.modify(fd, channel.interest)  # which looks anew at what is ready
 
     # Accepting
 

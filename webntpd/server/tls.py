@@ -67,22 +67,22 @@ class TlsConnection:
         "_outgoing",
         "_plain_end",
         "_ready",
+        "_sent",
         "_tls",
         "closing",
-        "returned",
         "steady",
     )  # fmt: skip
 
     def __init__(self, inner: Connection, context: ssl.SSLContext) -> None:
         self.closing = False
         self.steady = False
-        self.returned = 0
         self._inner = inner
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
         self._ready = False  # the handshake is done
-        self._plain_end = 0  # bytes that the inner conversation has returned so far
+        self._plain_end = 0  # bytes that the inner conversation has returned since it is
+        self._sent = 0  # interleaved, and what has become of them outside
 
     @property
     def interleaved(self) -> bool:
@@ -111,7 +111,7 @@ class TlsConnection:
 
     def transmitted(self, position: int, left_ns: int) -> None:
         """As Connection.transmitted."""
-        if (position - self.returned) % 2**32 == 0:
+        if (position - self._sent) % 2**32 == 0:
             self._inner.transmitted(self._plain_end, left_ns)
 
     def shutdown(self) -> bytes:
@@ -134,7 +134,8 @@ class TlsConnection:
     def _write(self, reply: bytes) -> None:
         if reply:
             self._tls.write(reply)
-            self._plain_end += len(reply)
+            if self._inner.interleaved:
+                self._plain_end += len(reply)
 
     def _close(self) -> None:
         """Say close_notify (RFC 8446 §6.1); the answer to it will be thrown away."""
@@ -144,7 +145,8 @@ class TlsConnection:
 
     def _output(self) -> bytes:
         output = self._outgoing.read()
-        self.returned += len(output)
+        if self._inner.interleaved:
+            self._sent += len(output)
         self.steady = self._ready and self._inner.steady and not self.closing
         return output
 
