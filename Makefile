@@ -2,11 +2,13 @@
 PYTHON ?= python3
 VENV   ?= .venv
 PINS   ?= requirements/dev.txt
+# What is compared with the distribution's programs runs on the distribution's interpreter.
+SYSTEM_PYTHON ?= $(or $(wildcard /usr/bin/python3),$(PYTHON))
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 BENCH  := $(VENV)/.bench
 
-.PHONY: help run test check lint types coverage test-oldest simulate bench-accuracy bench-server deb test-boot lock clean
+.PHONY: help run test check lint types coverage test-oldest simulate bench-accuracy bench-server server-under-load deb test-boot lock clean
 
 help:            ## list the targets
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/: .*## /\t/' | expand -t 16
@@ -49,7 +51,10 @@ bench-accuracy: $(BENCH)  ## offsets that ought to be zero, beside chronyd's (AR
 	@mkdir -p build
 	$(BIN)/python -m benchmarks.accuracy --picture build/accuracy.svg $(ARGS)
 
-bench-server: $(BENCH)  ## the embedded server under load, beside nginx and others (ARGS="--quick --json FILE")
+bench-server:    ## the embedded server under load, beside nginx and others (ARGS="--quick --json FILE")
+	$(MAKE) server-under-load VENV=.venv-system PYTHON=$(SYSTEM_PYTHON)
+
+server-under-load: $(BENCH)
 	@mkdir -p build
 	$(BIN)/python -m benchmarks.server --picture build/server.svg $(ARGS)
 
@@ -60,7 +65,7 @@ test-boot: $(READY) deb  ## the package on booted machines, with each of the con
 	$(BIN)/pytest -m boot tests/boot
 
 clean:           ## remove the environment and caches
-	rm -rf $(VENV) .venv-oldest .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+	rm -rf $(VENV) .venv-oldest .venv-system .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
 
 COMPILE = $(BIN)/pip-compile --quiet --strip-extras --generate-hashes --allow-unsafe \
     --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-header

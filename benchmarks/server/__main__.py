@@ -20,7 +20,7 @@ from benchmarks.server.marks import IDLE_CONNECTIONS, marks
 from benchmarks.server.memory import measure_memory, raise_limits
 from benchmarks.server.report import report
 from benchmarks.server.results import Results
-from benchmarks.server.throughput import Case, Plan, measure_throughput
+from benchmarks.server.throughput import Case, Entry, Plan, measure_throughput
 
 PROGRAMS = ("wrk", "nginx")
 
@@ -35,7 +35,7 @@ class Size:
     churn: int
 
 
-FULL = Size(Plan(rounds=3, seconds=2), polled=8.0, clock=(2, 6.0), churn=100_000)
+FULL = Size(Plan(rounds=7, seconds=1), polled=8.0, clock=(2, 6.0), churn=100_000)
 QUICK = Size(Plan(rounds=1, seconds=1), polled=2.0, clock=(1, 3.0), churn=10_000)
 
 
@@ -92,31 +92,34 @@ def run(size: Size) -> Results:
 
 def compare(server: set[int], pair: set[int], plan: Plan) -> list[Case]:
     """All servers beside each other, on one core, and those with workers on a pair."""
-    with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
+    with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
-        webntpd = stack.enter_context(contenders.webntpd(server))
-        slow = stack.enter_context(contenders.slow_paths(server))
-        plain = stack.enter_context(contenders.trio_websocket(server))
-        fixed = stack.enter_context(contenders.echo(server))
-        one = stack.enter_context(contenders.workers(pair, 1))
-        two = stack.enter_context(contenders.workers(pair, 2))
-        nginx = stack.enter_context(contenders.nginx(server, directory))
-        http, websocket = Transport.HTTP, Transport.WEBSOCKET
-        entries = [
-            (webntpd, http, 32),
-            (nginx, http, 32),
-            (slow, http, 32),
-            (webntpd, http, 1000),
-            (nginx, http, 1000),
-            (webntpd, websocket, 32),
-            (slow, websocket, 32),
-            (plain, websocket, 32),
-            (fixed, websocket, 32),
-            (webntpd, websocket, 1000),
-            (one, http, 1000),
-            (two, http, 1000),
-        ]
-        return measure_throughput(entries, plan, directory, progress)
+
+        def start(stack: ExitStack) -> list[Entry]:
+            webntpd = stack.enter_context(contenders.webntpd(server))
+            slow = stack.enter_context(contenders.slow_paths(server))
+            plain = stack.enter_context(contenders.trio_websocket(server))
+            fixed = stack.enter_context(contenders.echo(server))
+            one = stack.enter_context(contenders.workers(pair, 1))
+            two = stack.enter_context(contenders.workers(pair, 2))
+            nginx = stack.enter_context(contenders.nginx(server, directory))
+            http, websocket = Transport.HTTP, Transport.WEBSOCKET
+            return [
+                (webntpd, http, 32),
+                (nginx, http, 32),
+                (slow, http, 32),
+                (webntpd, http, 1000),
+                (nginx, http, 1000),
+                (webntpd, websocket, 32),
+                (slow, websocket, 32),
+                (plain, websocket, 32),
+                (fixed, websocket, 32),
+                (webntpd, websocket, 1000),
+                (one, http, 1000),
+                (two, http, 1000),
+            ]
+
+        return measure_throughput(start, plan, directory, progress)
 
 
 def progress(text: str) -> None:

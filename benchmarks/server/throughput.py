@@ -1,6 +1,7 @@
 """How many requests a second each server answers, and how long it lets them wait.
 
-The servers take turns, round after round, so that whatever disturbs the machine hits all alike;
+The servers take turns, round after round, so that whatever disturbs the machine hits all alike, and
+each round has new processes, since how one's memory happens to lie moves its rate by some percent;
 each figure is the median of its rounds. Beside what the clock on the wall says stands what the
 server's core says: on a machine with other work to do, a server does not get all of its core, and
 replies per second of time on that core compare better. Where the load's own core is busy and the
@@ -94,17 +95,20 @@ Entry = tuple[Contender, Transport, int]
 
 
 def measure_throughput(
-    entries: Sequence[Entry], plan: Plan, directory: Path, progress: Progress
+    start: Callable[[ExitStack], Sequence[Entry]], plan: Plan, directory: Path, progress: Progress
 ) -> list[Case]:
-    """Load the servers in turn."""
-    with ExitStack() as stack:
-        loads = [(entry, _prepare(entry, plan, directory, stack)) for entry in entries]
-        cases = [Case(server.name, transport.label, count) for server, transport, count in entries]
-        for number in range(1, plan.rounds + 1):
-            for case, ((server, _, _), load) in zip(cases, loads, strict=True):
+    """Load the servers in turn; `start` starts those of a round."""
+    cases: dict[tuple[str, str, int], Case] = {}
+    for number in range(1, plan.rounds + 1):
+        with ExitStack() as stack:
+            entries = start(stack)
+            loads = [_prepare(entry, plan, directory, stack) for entry in entries]
+            for (server, transport, count), load in zip(entries, loads, strict=True):
+                key = (server.name, transport.label, count)
+                case = cases.setdefault(key, Case(*key))
                 progress(f"round {number} of {plan.rounds}: {case}")
                 case.rounds.append(_timed(server.process, load))
-    return cases
+    return list(cases.values())
 
 
 def _prepare(entry: Entry, plan: Plan, directory: Path, stack: ExitStack) -> Callable[[], Outcome]:
