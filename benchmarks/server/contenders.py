@@ -37,8 +37,9 @@ def slow_paths(cores: set[int]) -> Iterator[Contender]:
 
 @contextmanager
 def workers(cores: set[int], count: int) -> Iterator[Contender]:
-    """The same server in processes of its own."""
-    with _python(f"workers={count}", cores, VARIANT, "{port}", f"--workers={count}") as contender:
+    """The slow paths in processes of their own: a load for those needs little of a core itself."""
+    options = ("--slow", f"--workers={count}")
+    with _python(f"slow, {count} workers", cores, VARIANT, "{port}", *options) as contender:
         yield contender
 
 

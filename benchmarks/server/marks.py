@@ -23,8 +23,6 @@ IDLE_BYTES = 10 * 1024
 POLLED_P99 = 0.020
 CLOCK_ERROR_RATIO = 10.0
 WORKERS_RATIO = 1.6
-WORKERS_CORES = 3
-"""Two for the workers, and one for the load."""
 CHURN_BYTES = 1024 * 1024
 """The same memory, but for what an allocator may keep."""
 
@@ -76,13 +74,14 @@ def _ratio(name: str, ours: Case, other: Case, least: float) -> Mark:
 
 
 def _workers(results: Results) -> Mark:
-    one, two = (results.case(f"workers={count}", "HTTP", 1000) for count in (1, 2))
+    """By the slow paths, beside which the load needs little of the cores that the workers want."""
+    one, two = (results.case(f"slow, {count} workers", "HTTP", 1000) for count in (1, 2))
     ratio = two.rate / one.rate
-    enough = results.cores >= WORKERS_CORES
+    clear = results.cores > 1 and not (one.hindered or two.hindered)
     return Mark(
         f"2 workers >= {WORKERS_RATIO:g} x 1 worker",
-        f"{ratio:.2f}" if enough else f"{ratio:.2f}, but on {results.cores} cores with the load",
-        ratio >= WORKERS_RATIO if enough else None,
+        f"{ratio:.2f} with the slow paths",
+        ratio >= WORKERS_RATIO if clear else None,
     )
 
 
