@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.unit.server_parts import T0, Parts, answer
 from webntpd.ntp.types import NS_PER_S
 from webntpd.server.connection import Connection
-from webntpd.server.frames import is_one_short_frame, unmasked
+from webntpd.server.frames import is_one_short_frame, short_text
 from webntpd.server.remembered import MAX_BLOCK, MAX_BLOCKS
 
 TOKEN = b"1489217288.328757"
@@ -181,6 +181,19 @@ def test_only_a_whole_short_final_masked_frame_is_one(data: bytes, expected: boo
     assert is_one_short_frame(data) is expected
 
 
-@given(st.binary(max_size=125))
+@given(
+    st.binary(max_size=130),
+    st.sampled_from([0x81, 0x81, 0x01, 0x80, 0x82, 0x89, 0xC1]),
+    st.binary(max_size=2),
+)
+def test_only_the_payload_of_a_whole_short_text_message_is_unmasked(
+    payload: bytes, first: int, behind: bytes
+) -> None:
+    data = frame(payload, first) if len(payload) <= 125 else b"\x81\xfe\x00" + payload
+    whole = is_one_short_frame(data + behind) and first == 0x81
+    assert short_text(data + behind) == (payload if whole else b"")
+
+
+@given(st.binary(min_size=1, max_size=125))
 def test_unmasking_undoes_masking(payload: bytes) -> None:
-    assert unmasked(frame(payload)) == payload
+    assert short_text(frame(payload)) == payload

@@ -3,8 +3,7 @@
 Read: one short message, alone in what arrived. Written: replies, each one unmasked text frame.
 """
 
-FINAL_TEXT = 0x81
-_FIN, _MASKED = 0x80, 0x80
+_FIN, _FINAL_TEXT, _MASKED = 0x80, 0x81, 0x80
 _HEADER = 6  # bytes of a short, masked frame before its payload
 _SHORT = 125
 
@@ -17,12 +16,16 @@ def is_one_short_frame(data: bytes) -> bool:
     return 0 <= length <= _SHORT and data[0] >= _FIN and data[1] == _MASKED | length
 
 
-def unmasked(frame: bytes) -> bytes:
-    """The payload of a short, masked frame (RFC 6455 §5.3), all its bytes at once."""
-    payload = frame[_HEADER:]
-    size = len(payload)
-    mask = (frame[2:_HEADER] * (_SHORT // 4 + 1))[:size]
-    return (_number(payload) ^ _number(mask)).to_bytes(size)
+def short_text(data: bytes) -> bytes:
+    """The payload of `data` if that is one short frame with a whole text message, else nothing.
+
+    It is unmasked (RFC 6455 §5.3) all its bytes at once.
+    """
+    size = len(data) - _HEADER
+    if not 0 < size <= _SHORT or data[0] != _FINAL_TEXT or data[1] != _MASKED | size:
+        return b""
+    mask = (data[2:_HEADER] * (_SHORT // 4 + 1))[:size]
+    return (_number(data[_HEADER:]) ^ _number(mask)).to_bytes(size)
 
 
 def text_head(length: int) -> bytes:

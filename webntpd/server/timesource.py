@@ -23,8 +23,9 @@ _MAX_TEMPLATES = 256
 class TimeSource:
     """The clock, with all that goes into a reply beside it.
 
-    `date` is the Date header's value in `second`, the one that was looked up last. `withheld`
-    says that the clock is not synchronised and nobody shall be told its time.
+    `date` is the Date header's value in `second`, the one that was looked up last, and `messages`
+    has the stencils of that second that message() has made. `withheld` says that the clock is not
+    synchronised and nobody shall be told its time.
     """
 
     def __init__(
@@ -44,7 +45,7 @@ class TimeSource:
         self._require_sync = require_sync
         self._valid_from_ns = self._valid_until_ns = 0
         self._templates: dict[str, ReplyTemplate] = {}
-        self._messages: dict[str, Stencil] = {}
+        self.messages: dict[str, Stencil] = {}
         self.refresh(clock.realtime_ns())
 
     def refresh(self, now_ns: int) -> bool:
@@ -60,7 +61,7 @@ class TimeSource:
         self.state = self._state()
         self.withheld = self._require_sync and not self.state.synchronised
         self._templates.clear()
-        self._messages.clear()
+        self.messages.clear()
         return True
 
     def template(self, host: str) -> ReplyTemplate:
@@ -79,9 +80,9 @@ class TimeSource:
 
     def message(self, host: str) -> Stencil:
         """The same as a message of a WebSocket."""
-        message = self._messages.get(host)
+        message = self.messages.get(host)
         if message is None:
             message = Stencil(self.template(host), self.second, text_head)
-            if len(self._messages) < _MAX_TEMPLATES:
-                self._messages[host] = message
+            if len(self.messages) < _MAX_TEMPLATES:
+                self.messages[host] = message
         return message

@@ -18,7 +18,7 @@ from wsproto.events import BytesMessage, CloseConnection, Event, Ping, TextMessa
 from wsproto.frame_protocol import CloseReason
 
 from webntpd.server.clients import Client
-from webntpd.server.frames import FINAL_TEXT, is_one_short_frame, text_head, unmasked
+from webntpd.server.frames import is_one_short_frame, short_text, text_head
 from webntpd.server.site import Site
 from webntpd.wire import MAX_MESSAGE, WireError, parse_request
 
@@ -52,14 +52,15 @@ class WebSocket:
 
     def receive(self, data: bytes, arrived_ns: int) -> bytes:
         """Take what arrived at that time of the wall clock; return what to send."""
-        if self._parser is None and is_one_short_frame(data):
-            if data[0] == FINAL_TEXT and self._site.fast_paths and not self._site.time.withheld:
-                payload = unmasked(data)
-                if _PLAIN.fullmatch(payload) is not None and self._admitted():
-                    return self._reply(payload, arrived_ns)
-            # A parser that was fed one final frame is where it began: none needs to be kept.
-            return self._parse(_new_parser(), data, arrived_ns)
         if self._parser is None:
+            site = self._site
+            if site.fast_paths and not site.time.withheld:
+                text = short_text(data)
+                if _PLAIN.fullmatch(text) is not None and self._admitted():
+                    return self._reply(text, arrived_ns)
+            if is_one_short_frame(data):
+                # A parser that was fed one final frame is where it began: none needs to be kept.
+                return self._parse(_new_parser(), data, arrived_ns)
             self._parser = _new_parser()
         return self._parse(self._parser, data, arrived_ns)
 
@@ -125,7 +126,8 @@ class WebSocket:
         if self._interleaved:
             return self._reply_interleaved(it.decode("ascii"), arrived_ns)
         time = site.time
-        return time.message(self._host).render(it, time.now_ns(), arrived_ns)
+        message = time.messages.get(self._host) or time.message(self._host)
+        return message.render(it, time.now_ns(), arrived_ns)
 
     def _reply_interleaved(self, it: str, arrived_ns: int) -> bytes:
         """A reply that also tells when the one before it really left, if that is known."""
