@@ -129,15 +129,22 @@ class Sandbox:
 
     def run(self, *argv: str | Path, env: Mapping[str, str] | None = None) -> str:
         """What a program prints, whatever its exit code."""
+        return self.attempt(*argv, env=env).stdout
+
+    def attempt(
+        self, *argv: str | Path, env: Mapping[str, str] | None = None, patience: float = PATIENCE
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a program to its end."""
         return subprocess.run(
             [*self._enter, *argv],
             check=False,
+            stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=PATIENCE,
+            timeout=patience,
             env={**os.environ, **(env or {})},
             cwd=ROOT,
-        ).stdout
+        )
 
 
 @contextmanager

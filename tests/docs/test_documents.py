@@ -1,0 +1,110 @@
+"""Every command in the documents is run, every configuration loaded, every output compared.
+
+The commands of a document are run in order on one machine of their own, see machine.py.
+"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.docs import world
+from tests.docs.conversation import talk
+from tests.docs.loglines import unknown_lines
+from tests.docs.machine import Machine
+from tests.docs.markdown import Block, Document, manual_examples
+from tests.docs.shape import shape
+from tests.system.harness import ROOT, require, sandbox
+
+DOCUMENTS = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")))
+MANUALS = sorted((ROOT / "man").glob("*.[1-8]"))
+PROMPT = "$ "
+
+pytestmark = pytest.mark.system
+
+
+def run_commands(machine: Machine, text: str) -> None:
+    machine.must(text)
+
+
+def compare_output(machine: Machine, text: str) -> None:
+    """Each command behind a prompt prints what stands below it, see shape.py."""
+    for session in text.removeprefix(PROMPT).split(f"\n{PROMPT}"):
+        command, _, expected = session.partition("\n")
+        done = machine.attempt(command)
+        printed = done.stdout + done.stderr
+        assert shape(printed) == shape(expected), f"{command}\n{printed}"
+
+
+def load_configuration(machine: Machine, text: str) -> None:
+    machine.write("/tmp/webntpd.toml", text)
+    machine.must("webntpd check-config --config /tmp/webntpd.toml")
+
+
+def verify_drop_in(machine: Machine, text: str) -> None:
+    """A drop-in for the daemon's unit."""
+    machine.write("/etc/systemd/system/webntpd.service.d/example.conf", text)
+    program = require("systemd-analyze")
+    # The units call /usr/bin/webntpd, which is a package's; and not every systemd knows all they say.
+    machine.must("ln -fs $(command -v webntpd) /usr/bin/")
+    done = machine.attempt(f"{program} verify --man=no webntpd.service")
+    assert done.returncode == 0, done.stderr
+    assert "example.conf" not in done.stderr
+
+
+def check_chrony(machine: Machine, text: str) -> None:
+    machine.write("/tmp/chrony.conf", text)
+    machine.must(f"{require('chronyd')} -p -f /tmp/chrony.conf")
+
+
+def find_in_source(machine: Machine, text: str) -> None:
+    assert unknown_lines(text) == []
+
+
+def leave_alone(machine: Machine, text: str) -> None:
+    """Nothing that a program reads or prints."""
+
+
+RUNNERS: dict[str, Callable[[Machine, str], None]] = {
+    "sh": run_commands,
+    "console": compare_output,
+    "toml": load_configuration,
+    "ini": verify_drop_in,
+    "chrony": check_chrony,
+    "websocket": talk,
+    "log": find_in_source,
+    "text": leave_alone,
+    # test_proxies.py has these do their work.
+    "nginx": leave_alone,
+    "haproxy": leave_alone,
+    "caddyfile": leave_alone,
+}
+"""What is done with a block, by what stands behind its fence."""
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Iterator[Machine]:
+    with sandbox(tmp_path) as made:
+        machine = Machine(made)
+        world.bring_up(machine)
+        yield machine
+
+
+def run_all(machine: Machine, blocks: list[Block]) -> None:
+    faults = []
+    for block in blocks:
+        assert block.kind in RUNNERS, f"line {block.line}: a block of {block.kind or 'what'}?"
+        try:
+            RUNNERS[block.kind](machine, block.text)
+        except AssertionError as error:
+            faults.append(f"line {block.line}: {error}")
+    assert not faults, "\n".join(faults)
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_what_a_document_shows_is_so(machine: Machine, path: Path) -> None:
+    run_all(machine, Document(path).blocks)
+
+
+def test_the_examples_of_the_manual_pages_run(machine: Machine) -> None:
+    run_all(machine, [block for path in MANUALS for block in manual_examples(path)])

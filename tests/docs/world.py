@@ -1,0 +1,69 @@
+"""The world of the documents: the servers that they name, and the daemon and chrony, all running."""
+
+import json
+
+import trustme
+
+from tests.docs.machine import Machine
+from tests.system.harness import eventually
+
+SERVERS = ("time.example.org", "time.example.net", "time.example.com")
+CERTIFICATE = "/etc/webntpd/certificate.pem"
+AUTHORITY = "/etc/ssl/certs/example.pem"
+HOSTS = "127.0.0.1 localhost " + " ".join(SERVERS)
+SERVER = f"""
+[server]
+listen = ["0.0.0.0:80"]
+listen_tls = ["0.0.0.0:443"]
+certificate = "{CERTIFICATE}"
+local = true
+[control]
+socket = "/run/webntpd-server/control.sock"
+"""
+PEERS = ("wss://time.example.org/", "wss://time.example.net/", "https://time.example.com/")
+PEER = """
+[[peer]]
+url = "{url}"
+minpoll = 2
+maxpoll = 2
+burst_interval = 0.1
+"""
+OTHERS = """
+[[refclock]]
+type = "shm"
+[statistics]
+directory = "/var/log/webntpd"
+"""
+CHRONY = "cmdport 323\nport 0\nbindcmdaddress 127.0.0.1\npidfile /run/chronyd.pid\n"
+
+
+def install_names(machine: Machine) -> None:
+    """Make the documents' servers names of the machine itself, with a certificate."""
+    authority = trustme.CA()
+    certificate = authority.issue_cert(*SERVERS)
+    machine.write("/etc/hosts", HOSTS)
+    machine.write(AUTHORITY, authority.cert_pem.bytes().decode())
+    machine.trust(AUTHORITY)
+    machine.write(CERTIFICATE, certificate.private_key_and_cert_chain_pem.bytes().decode())
+
+
+def bring_up(machine: Machine) -> None:
+    """Start everything, and wait until the daemon has a time and chrony takes it."""
+    install_names(machine)
+    machine.write("/etc/world.toml", SERVER)
+    machine.must("webntpd run --config /etc/world.toml")
+    peers = "".join(PEER.format(url=url) for url in PEERS)
+    machine.write("/etc/webntpd.toml", peers + OTHERS)
+    machine.must("webntpd run")
+    lines = machine.must("webntpd consumer-config chrony")
+    # It looks more often, to miss as little as it can.
+    machine.write("/etc/chrony/world.conf", CHRONY + lines.replace("dpoll 0", "dpoll -4"))
+    machine.start("/usr/sbin/chronyd", "-x", "-d", "-u", "root", "-f", "/etc/chrony/world.conf")
+    eventually(lambda: settled(machine), "all peers agree, and chrony reads")
+
+
+def settled(machine: Machine) -> bool:
+    """Whether nothing of a start is left to be seen."""
+    status = json.loads(machine.must("webntpd status --json"))
+    (refclock,) = status["refclocks"]
+    return bool(status["system"]["reachable"] == len(PEERS) and refclock["consumed"])
