@@ -17,6 +17,7 @@ listen = ["0.0.0.0:80"]
 listen_tls = ["0.0.0.0:443"]
 certificate = "{CERTIFICATE}"
 local = true
+max_error = 0.001
 [control]
 socket = "/run/webntpd-server/control.sock"
 """
