@@ -17,7 +17,11 @@ LEAST = 9
 FILLED_IN = re.compile(r"%(?:\.\d)?[sdrf]|\{\w+\}")
 # A rejection is known by its name: the detail may be the system's own words, or the server's.
 REJECTION = re.compile(rf"peer \S+: (?:unreachable, )?(?:{'|'.join(Rejection)}): .+")
-PEER = re.compile(r"peer \S+: (?:unreachable, )?")
+# Whose line it is stands before what it says.
+OWNER = re.compile(
+    r"webntpd: |peer \S+: (?:unreachable, )?|(?:SHM|SOCK)\(\S+\): "
+    r"|/\S+: \[+\w+\]+(?: #\d+)?(?: \w+)?: "
+)
 
 
 def unknown_lines(text: str) -> list[str]:
@@ -26,9 +30,9 @@ def unknown_lines(text: str) -> list[str]:
 
 
 def is_known(line: str) -> bool:
-    said = PEER.sub("", line)
+    candidates = (line, OWNER.sub("", line, count=1))
     return REJECTION.fullmatch(line) is not None or any(
-        pattern.fullmatch(said) for pattern in patterns()
+        pattern.fullmatch(each) for pattern in patterns() for each in candidates
     )
 
 

@@ -18,12 +18,14 @@ from tests.system.harness import ROOT, SEARCH, Program, Sandbox, eventually, req
 
 STANDINS = ROOT / "tests/docs/standins"
 PROGRAMS = (
-    "bash", "cat", "chgrp", "chmod", "chronyc", "cp", "curl", "env", "grep", "head", "ipcrm",
-    "ipcs", "ln", "ls", "mkdir", "openssl", "promtool", "python3", "rm", "sed", "sh", "socat",
+    "bash", "cat", "chgrp", "chmod", "chronyc", "cp", "curl", "env", "grep", "head", "ip",
+    "ipcrm", "ipcs", "ln", "ls", "mkdir", "openssl", "promtool", "python3", "rm", "sed", "sh", "socat",
     "ss", "systemd-sysusers", "tail",
 )  # fmt: skip
 """What runs for real."""
 LINKS = "/run/docs"
+AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
+"""The certificates that every program trusts."""
 PATIENCE = 120.0  # s: making a virtual environment takes its time
 
 MAKE = """
@@ -77,6 +79,7 @@ class Machine:
             "PATH": SEARCH,
             "HOME": "/root",
             "LC_ALL": "C.UTF-8",
+            "SSL_CERT_FILE": AUTHORITIES,
             "DOCS_PROGRAMS": sysconfig.get_path("scripts"),
             # pip takes what is needed from this environment: the machine reaches no index.
             "PYTHONPATH": sysconfig.get_path("purelib"),
@@ -91,10 +94,6 @@ class Machine:
     def write(self, path: str, text: str) -> None:
         """Put a file there."""
         self.must(f"mkdir -p {Path(path).parent}\ncat >{path} <<'THE-END'\n{text}\nTHE-END\n")
-
-    def trust(self, authority: str) -> None:
-        """Have every program trust this certificate authority, and no other."""
-        self._environment["SSL_CERT_FILE"] = authority
 
     def attempt(self, script: str) -> subprocess.CompletedProcess[str]:
         """Run a script, which ends with its first command that fails."""

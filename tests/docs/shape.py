@@ -6,6 +6,7 @@ NUMBER = r"[-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?"
 UNIT = r"(?: ?(?:µs|ms|ns|days|s|m|h|d)\b)?"
 # What differs from one time to the next, and what takes its place.
 VARIABLE = (
+    (re.compile(r"\w+://time\.example\.\w+/(?:, \w+://time\.example\.\w+/)*"), "PEER"),
     (re.compile(r"^[-*+x ](?=\S)", re.MULTILINE), "*"),  # a peer's tally
     (re.compile(r"\b(?:kernel|user)(?:/(?:kernel|user))?\b"), "kernel"),
     (re.compile(r"\b(?:behind|ahead)\b"), "behind"),

@@ -4,6 +4,7 @@ The commands of a document are run in order on one machine of their own, see mac
 """
 
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from tests.docs.loglines import unknown_lines
 from tests.docs.machine import Machine
 from tests.docs.markdown import Block, Document, manual_examples
 from tests.docs.shape import shape
-from tests.system.harness import ROOT, require, sandbox
+from tests.system.harness import ROOT, require, sandbox, unavailable
 
 DOCUMENTS = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")))
 MANUALS = sorted((ROOT / "man").glob("*.[1-8]"))
@@ -103,7 +104,10 @@ def run_all(machine: Machine, blocks: list[Block]) -> None:
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
 def test_what_a_document_shows_is_so(machine: Machine, path: Path) -> None:
-    run_all(machine, Document(path).blocks)
+    blocks = Document(path).blocks
+    if any("webntpd plot" in block.text for block in blocks) and not find_spec("matplotlib"):
+        unavailable("matplotlib is not installed")
+    run_all(machine, blocks)
 
 
 def test_the_examples_of_the_manual_pages_run(machine: Machine) -> None:

@@ -4,12 +4,11 @@ import json
 
 import trustme
 
-from tests.docs.machine import Machine
+from tests.docs.machine import AUTHORITIES, Machine
 from tests.system.harness import eventually
 
 SERVERS = ("time.example.org", "time.example.net", "time.example.com")
 CERTIFICATE = "/etc/webntpd/certificate.pem"
-AUTHORITY = "/etc/ssl/certs/example.pem"
 HOSTS = "127.0.0.1 localhost " + " ".join(SERVERS)
 SERVER = f"""
 [server]
@@ -29,6 +28,7 @@ minpoll = 2
 maxpoll = 2
 burst_interval = 0.1
 """
+AGREEING = {"system_peer", "survivor", "outlier"}
 OTHERS = """
 [[refclock]]
 type = "shm"
@@ -43,8 +43,7 @@ def install_names(machine: Machine) -> None:
     authority = trustme.CA()
     certificate = authority.issue_cert(*SERVERS)
     machine.write("/etc/hosts", HOSTS)
-    machine.write(AUTHORITY, authority.cert_pem.bytes().decode())
-    machine.trust(AUTHORITY)
+    machine.write(AUTHORITIES, authority.cert_pem.bytes().decode())
     machine.write(CERTIFICATE, certificate.private_key_and_cert_chain_pem.bytes().decode())
 
 
@@ -66,5 +65,6 @@ def bring_up(machine: Machine) -> None:
 def settled(machine: Machine) -> bool:
     """Whether nothing of a start is left to be seen."""
     status = json.loads(machine.must("webntpd status --json"))
+    tallies = {peer["tally"] for peer in status["peers"]}
     (refclock,) = status["refclocks"]
-    return bool(status["system"]["reachable"] == len(PEERS) and refclock["consumed"])
+    return bool(len(status["peers"]) == len(PEERS) and tallies <= AGREEING and refclock["consumed"])
