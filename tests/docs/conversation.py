@@ -1,10 +1,10 @@
 """A conversation over a WebSocket, as docs/protocol.md shows one.
 
-    GET /             the first line has the path,
-    offer NAME, ...   the second the subprotocols that the client offers,
-    agree NAME        the third the one that the server takes,
-    > MESSAGE         and then each message that the client sends
-    < MESSAGE         is followed by the one that the server sends.
+GET /             the first line has the path,
+offer NAME, ...   the second the subprotocols that the client offers,
+agree NAME        the third the one that the server takes,
+> MESSAGE         and then each message that the client sends
+< MESSAGE         is followed by the one that the server sends.
 """
 
 import json
@@ -18,7 +18,8 @@ CLIENT = """
 import json, sys, trio, trio_websocket
 path, offer, messages = json.load(sys.stdin)
 async def talk():
-    async with trio_websocket.open_websocket("{address}", 80, path, use_ssl=False, subprotocols=offer) as socket:
+    url = "ws://{address}" + path
+    async with trio_websocket.open_websocket_url(url, subprotocols=offer) as socket:
         print("agree", socket.subprotocol)
         for message in messages:
             await socket.send_message(message)

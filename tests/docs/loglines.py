@@ -1,7 +1,7 @@
 """Tells whether the program can say a line that a document quotes, from its source code.
 
-A text in the source that is put together from parts is a pattern: anything may stand where a part is
-filled in. A line has to match one that says something by itself.
+A text in the source that is put together from parts is a pattern: anything may stand where a part
+is filled in. A line has to match one that says something by itself.
 """
 
 import ast
@@ -51,7 +51,7 @@ def texts(tree: ast.AST) -> Iterator[list[str]]:
     for node in ast.walk(tree):
         if isinstance(node, ast.JoinedStr):
             yield "".join(
-                part.value if isinstance(part, ast.Constant) else "\0" for part in node.values
+                str(part.value) if isinstance(part, ast.Constant) else "\0" for part in node.values
             ).split("\0")
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
             yield FILLED_IN.sub("\0", node.value).split("\0")

@@ -19,8 +19,8 @@ from tests.system.harness import ROOT, SEARCH, Program, Sandbox, eventually, req
 STANDINS = ROOT / "tests/docs/standins"
 PROGRAMS = (
     "bash", "cat", "chgrp", "chmod", "chronyc", "cp", "curl", "env", "grep", "head", "ip",
-    "ipcrm", "ipcs", "ln", "ls", "mkdir", "openssl", "promtool", "python3", "rm", "sed", "sh", "socat",
-    "ss", "systemd-sysusers", "tail",
+    "ipcrm", "ipcs", "ln", "ls", "mkdir", "openssl", "promtool", "python3", "rm", "sed", "sh",
+    "socat", "ss", "systemd-sysusers", "tail",
 )  # fmt: skip
 """What runs for real."""
 LINKS = "/run/docs"

@@ -68,7 +68,9 @@ class Document:
     @property
     def anchors(self) -> set[str]:
         """The names by which links find the headings."""
-        plain = (re.sub(r"[^\w\- ]", "", heading.lower()) for heading in HEADING.findall(self.prose))
+        plain = (
+            re.sub(r"[^\w\- ]", "", heading.lower()) for heading in HEADING.findall(self.prose)
+        )
         return {heading.strip().replace(" ", "-") for heading in plain}
 
     def section(self, heading: str) -> str:
@@ -91,9 +93,8 @@ class Document:
         return pattern.sub(lambda match: "\n" * match[0].count("\n"), text)
 
 
-def manual_examples(path: Path) -> Iterator[Block]:
-    """The examples of a manual page: commands."""
-    page = path.read_text()
+def manual_examples(page: str) -> Iterator[Block]:
+    """The examples of a manual page, as if they were commands."""
     for match in EXAMPLE.finditer(page):
         line = page.count("\n", 0, match.start()) + 1
         yield Block(line, COMMANDS, textwrap.dedent(match[1]).replace(r"\-", "-"))

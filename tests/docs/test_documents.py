@@ -20,6 +20,7 @@ from tests.system.harness import ROOT, require, sandbox, unavailable
 DOCUMENTS = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")))
 MANUALS = sorted((ROOT / "man").glob("*.[1-8]"))
 PROMPT = "$ "
+SERVER = '[server]\nlisten = ["127.0.0.1:8080"]\n'
 
 pytestmark = pytest.mark.system
 
@@ -38,7 +39,9 @@ def compare_output(machine: Machine, text: str) -> None:
 
 
 def load_configuration(machine: Machine, text: str) -> None:
-    machine.write("/tmp/webntpd.toml", text)
+    """A whole configuration, or a part of one, which is then put beside a server."""
+    whole = "[server]" in text or ("[[peer]]" in text and "[[refclock]]" in text)
+    machine.write("/tmp/webntpd.toml", text if whole else f"{text}\n{SERVER}")
     machine.must("webntpd check-config --config /tmp/webntpd.toml")
 
 
@@ -46,7 +49,7 @@ def verify_drop_in(machine: Machine, text: str) -> None:
     """A drop-in for the daemon's unit."""
     machine.write("/etc/systemd/system/webntpd.service.d/example.conf", text)
     program = require("systemd-analyze")
-    # The units call /usr/bin/webntpd, which is a package's; and not every systemd knows all they say.
+    # The unit calls /usr/bin/webntpd, a package's; and not every systemd knows all that it says.
     machine.must("ln -fs $(command -v webntpd) /usr/bin/")
     done = machine.attempt(f"{program} verify --man=no webntpd.service")
     assert done.returncode == 0, done.stderr
@@ -56,6 +59,11 @@ def verify_drop_in(machine: Machine, text: str) -> None:
 def check_chrony(machine: Machine, text: str) -> None:
     machine.write("/tmp/chrony.conf", text)
     machine.must(f"{require('chronyd')} -p -f /tmp/chrony.conf")
+
+
+def check_prometheus(machine: Machine, text: str) -> None:
+    machine.write("/tmp/prometheus.yml", text)
+    machine.must(f"{require('promtool')} check config /tmp/prometheus.yml")
 
 
 def find_in_source(machine: Machine, text: str) -> None:
@@ -72,6 +80,7 @@ RUNNERS: dict[str, Callable[[Machine, str], None]] = {
     "toml": load_configuration,
     "ini": verify_drop_in,
     "chrony": check_chrony,
+    "yaml": check_prometheus,
     "websocket": talk,
     "log": find_in_source,
     "text": leave_alone,
@@ -110,5 +119,11 @@ def test_what_a_document_shows_is_so(machine: Machine, path: Path) -> None:
     run_all(machine, blocks)
 
 
+def test_the_example_of_the_configurations_page_is_good(machine: Machine) -> None:
+    page = machine.must("python3 packaging/config-page <etc/webntpd.toml")
+    (example,) = manual_examples(page)
+    load_configuration(machine, example.text)
+
+
 def test_the_examples_of_the_manual_pages_run(machine: Machine) -> None:
-    run_all(machine, [block for path in MANUALS for block in manual_examples(path)])
+    run_all(machine, [each for path in MANUALS for each in manual_examples(path.read_text())])

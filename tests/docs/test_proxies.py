@@ -14,7 +14,6 @@ pytestmark = pytest.mark.system
 
 BLOCKS = Document(ROOT / "docs/operations.md").blocks
 NGINX = "events {}\nhttp {\naccess_log off;\n%s\n}\n"
-# It would look for its certificate's status and write its own logs: not in a place without a network.
 CADDY = "{\n    admin off\n    auto_https disable_redirects\n}\n%s"
 SHARE = 40
 """Requests that a client may send at once, and no more."""

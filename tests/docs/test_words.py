@@ -86,6 +86,11 @@ def test_the_readme_has_the_exit_codes() -> None:
     assert codes == set(Exit) - {Exit.INTERRUPTED}
 
 
+def test_the_readme_leads_to_every_document() -> None:
+    links = Document(ROOT / "README.md").links
+    assert {str(path.relative_to(ROOT)) for path in DOCUMENTS[1:]} <= set(links)
+
+
 def test_the_package_has_every_document() -> None:
     shipped = {
         path

@@ -1,4 +1,4 @@
-"""The world of the documents: the servers that they name, and the daemon and chrony, all running."""
+"""The world of the documents: the servers that they name, the daemon and chrony, all running."""
 
 import json
 
