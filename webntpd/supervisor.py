@@ -106,11 +106,13 @@ class Daemon:
         self._leap_source = Slot("leap-seconds list", self._keep_leap_list_fresh, nursery)
         self._statistics = Slot("statistics", self._keep_statistics, nursery)
         self._open_outputs(config)
+        setup = self._make_setup(
+            config
+        )  # before the server: its first replies tell of leap seconds
         await self._server.change(config.server)
         await self._change_control(config.control)
         await self._leap_source.change(config.leap_source)
         await self._statistics.change(config.statistics)
-        setup = self._make_setup(config)
         system = SystemTask(
             setup,
             self._clock,

@@ -15,6 +15,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from tests.unit.test_leap import PUBLISHED
 from webntpd.choices import Kind
 from webntpd.clock import SystemClock
 from webntpd.config import Config, ConfigError, PeerSpec, RefclockSpec
@@ -27,6 +28,7 @@ from webntpd.statslog import StatisticsParameters
 from webntpd.status import Status
 from webntpd.supervisor import run_daemon
 from webntpd.tasks import LAST_RESTART_DELAY, keep_running
+from webntpd.wire import parse_reply
 
 LIMIT = 60.0
 """A test that waits longer than this, s, has failed."""
@@ -212,6 +214,29 @@ async def test_it_keeps_statistics_where_a_reload_says(
         daemon.config = replace(daemon.config, statistics=StatisticsParameters(tmp_path))
         await daemon.reload("reloaded: 2 peers", caplog)
         await daemon.until(lambda _: len(list(tmp_path.glob("*stats.*"))) == 2)
+
+
+async def test_the_first_reply_of_its_server_tells_of_leap_seconds(
+    path: Path, tmp_path: Path
+) -> None:
+    leap_file = tmp_path / "leap-seconds.list"
+    leap_file.write_bytes(PUBLISHED)
+    address = free_address()
+    host, port = address.split(":")
+    daemon = replace(config(address, path), peers=(), refclocks=(), leap_file=leap_file)
+    started = trio.Event()
+    with trio.fail_after(LIMIT):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(
+                partial(run_daemon, lambda: daemon, SystemClock(), observe=lambda _: started.set())
+            )
+            await started.wait()
+            stream = await trio.open_tcp_stream(host, int(port))
+            async with stream:
+                await stream.send_all(b"GET /json HTTP/1.1\r\nHost: here\r\n\r\n")
+                reply = await stream.receive_some()
+            os.kill(os.getpid(), signal.SIGTERM)
+    assert parse_reply(reply.partition(b"\r\n\r\n")[2]).leap is not None
 
 
 async def test_a_port_in_use_keeps_the_daemon_from_starting(path: Path) -> None:
