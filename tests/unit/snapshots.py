@@ -46,7 +46,10 @@ GOOD = PeerReport(
     next_poll_ns=ago(-4),
     last_reply_ns=ago(12),
     rejections={Rejection.POPCORN: 1, Rejection.TIMEOUT: 3},
-    samples=99,
+    stamps={
+        Provenance(Formula.FOUR_STAMP, StampSource.KERNEL, StampSource.USER): 9,
+        Provenance(Formula.INTERLEAVED, StampSource.KERNEL, StampSource.KERNEL): 90,
+    },
     prefer=True,
 )
 DEAD = PeerReport(
@@ -90,6 +93,12 @@ instants = st.integers(0, NOW_NS)
 counts = st.integers(0, 10**9)
 names = st.text(st.characters(categories=["L", "N", "P", "S"]), min_size=1, max_size=20)
 
+provenances = st.builds(
+    Provenance,
+    st.sampled_from(Formula),
+    st.sampled_from(StampSource),
+    st.sampled_from(StampSource),
+)
 peer_estimates = st.builds(
     PeerEstimate,
     offset=differences,
@@ -99,13 +108,7 @@ peer_estimates = st.builds(
     at_ns=instants,
     root_delay=durations,
     root_dispersion=durations,
-    provenance=st.none()
-    | st.builds(
-        Provenance,
-        st.sampled_from(Formula),
-        st.sampled_from(StampSource),
-        st.sampled_from(StampSource),
-    ),
+    provenance=st.none() | provenances,
     stages=st.integers(1, 8),
 )
 reports = st.builds(
@@ -120,7 +123,7 @@ reports = st.builds(
     last_reply_ns=st.none() | instants,
     last_failure=st.none() | st.builds(Failure, st.sampled_from(Rejection), st.text()),
     rejections=st.dictionaries(st.sampled_from(Rejection), counts),
-    samples=counts,
+    stamps=st.dictionaries(provenances, counts),
     prefer=st.booleans(),
     noselect=st.booleans(),
 )
@@ -156,9 +159,9 @@ refclocks = st.builds(
 snapshots = st.builds(
     Status,
     at_ns=st.just(NOW_NS),
-    peers=st.lists(peers, max_size=4).map(tuple),
+    peers=st.lists(peers, max_size=4, unique_by=lambda peer: peer.report.name).map(tuple),
     verdict=verdicts,
-    refclocks=st.lists(refclocks, max_size=3).map(tuple),
+    refclocks=st.lists(refclocks, max_size=3, unique_by=lambda each: each.name).map(tuple),
     server=st.none() | st.builds(ServerStatus, counts, counts, counts, counts, counts),
     wall_ns=st.just(WALL_NS),
     started_ns=instants,

@@ -32,6 +32,7 @@ from webntpd.ntp.types import (
     PeerEstimate,
     PeerParameters,
     PeerReport,
+    Provenance,
     Reading,
     Rejection,
     Report,
@@ -76,7 +77,7 @@ class Peer:
         self._last_reply_ns: int | None = None
         self._last_failure: Failure | None = None
         self._rejections: Counter[Rejection] = Counter()
-        self._samples = 0
+        self._stamps: Counter[Provenance] = Counter()
         self._readings: list[Reading] = []  # samples that no report has told of yet
         self._reported: PeerReport | None = None
 
@@ -189,7 +190,7 @@ class Peer:
 
     def _take(self, reading: Reading, now_ns: int) -> None:
         """Count a sample. Of a burst the best will stand for the poll; an iburst fills stages."""
-        self._samples += 1
+        self._stamps[reading.provenance] += 1
         self._readings.append(reading)
         self._leap = reading.leap
         if self._filling:
@@ -233,7 +234,7 @@ class Peer:
             last_reply_ns=self._last_reply_ns,
             last_failure=self._last_failure,
             rejections=dict(self._rejections),
-            samples=self._samples,
+            stamps=dict(self._stamps),
             prefer=self._parameters.prefer,
             noselect=self._parameters.noselect,
         )

@@ -186,7 +186,8 @@ class PeerReport:
     `fresh` says that `estimate` is newer than in any fresh report before, and worth a publication:
     not in the middle of a burst, nor with fewer than MIN_SAMPLES. `reach` is the 8-bit register,
     `poll` log2 seconds, `next_poll_ns` monotonic. `readings` are the samples that the event itself
-    brought: each is in one report only.
+    brought: each is in one report only. `stamps` counts the good samples since the start by what
+    they were made of.
     """
 
     name: str
@@ -200,9 +201,14 @@ class PeerReport:
     last_reply_ns: int | None = None
     last_failure: Failure | None = None
     rejections: Mapping[Rejection, int] = field(default_factory=dict)
-    samples: int = 0
+    stamps: Mapping[Provenance, int] = field(default_factory=dict)
     prefer: bool = False
     noselect: bool = False
+
+    @property
+    def samples(self) -> int:
+        """The number of good samples since the start."""
+        return sum(self.stamps.values())
 
 
 class Tally(StrEnum):

@@ -75,6 +75,9 @@ def _peer(peer: PeerStatus, status: Status) -> Json:
         "estimate": report.estimate and _peer_estimate(report.estimate, status),
         "offsets": list(peer.offsets),
         "samples": report.samples,
+        "samples_by_stamps": [
+            {**stamps(provenance), "count": count} for provenance, count in report.stamps.items()
+        ],
         "rejections": {name.value: count for name, count in report.rejections.items()},
         "last_rejection": failure and {"name": failure.rejection.value, "detail": failure.detail},
         "prefer": report.prefer,
@@ -89,6 +92,8 @@ def _peer_estimate(estimate: PeerEstimate, status: Status) -> Json:
         "delay": estimate.delay,
         "dispersion": estimate.dispersion,
         "jitter": estimate.jitter,
+        "root_delay": estimate.root_delay,
+        "root_dispersion": estimate.root_dispersion,
         "age": _since(estimate.at_ns, status),
         "stages": estimate.stages,
         "stamps": estimate.provenance and stamps(estimate.provenance),

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from webntpd.ntp.types import PeerEstimate, Tally
+from webntpd.ntp.types import PeerEstimate, PeerReport, Tally
 from webntpd.render import NOTHING
 from webntpd.status import PeerStatus, Status, printable, seconds
 from webntpd.views.facts import Fact, ago, ahead, bounded, paragraphs
@@ -31,12 +31,18 @@ def _peer_facts(peer: PeerStatus, status: Status) -> Iterator[Fact]:
     yield "Poll", f"every {2**report.poll} s, next in {due:.0f} s"
     if report.estimate:
         yield from _estimate_facts(report.estimate, status)
-    yield "Samples", str(report.samples)
+    yield "Samples", _samples(report)
     if report.rejections:
         counts = (f"{count} {name}" for name, count in report.rejections.items())
         yield "Rejections", ", ".join(counts)
     if failure := report.last_failure:
         yield "Last rejection", f"{failure.rejection}: {printable(failure.detail)}"
+
+
+def _samples(report: PeerReport) -> str:
+    """How many there were, and of what they were made."""
+    kinds = (f"{count} {provenance}" for provenance, count in report.stamps.items())
+    return f"{report.samples}: {', '.join(kinds)}" if report.stamps else "0"
 
 
 def _estimate_facts(estimate: PeerEstimate, status: Status) -> Iterator[Fact]:
