@@ -1,8 +1,7 @@
 """The control socket: one request, one reply, and nothing that a client can change.
 
 A request is one line of JSON, {"view": NAME}, and the reply one JSON object: what views.VIEWS has
-under that name, or {"error": "..."}. Whoever may connect is not trusted: what it sends, how long it
-takes and how many come at once is limited, so that nobody else notices.
+under that name, or {"error": "..."}.
 """
 
 import errno
@@ -17,6 +16,7 @@ from pathlib import Path
 
 import trio
 
+from webntpd.callers import serve_callers
 from webntpd.status import Status
 from webntpd.views import VIEWS
 
@@ -25,10 +25,6 @@ log = logging.getLogger(__name__)
 MODE = 0o660
 REQUEST_SIZE = 1024
 """Bytes of a request, its newline among them."""
-CLIENTS = 16
-"""At once; whoever comes when there are so many is hung up on."""
-TIME_LIMIT = 5.0
-"""From connecting to the reply being taken, s."""
 BACKLOG = 16
 
 
@@ -47,25 +43,13 @@ async def serve_control(
     `snapshot` gives the state as of now, None while there is none.
     """
     with listening_at(path) as listener:
-        async with trio.open_nursery() as clients:
 
-            async def answer_unless_busy(stream: trio.SocketStream) -> None:
-                if len(clients.child_tasks) > CLIENTS:
-                    await stream.aclose()
-                else:
-                    await answer_client(stream, snapshot)
-
-            task_status.started()
-            listeners = [trio.SocketListener(trio.socket.from_stdlib_socket(listener))]
-            await trio.serve_listeners(answer_unless_busy, listeners, handler_nursery=clients)
-
-
-async def answer_client(stream: trio.abc.Stream, snapshot: Callable[[], Status | None]) -> None:
-    """Answer one request and hang up."""
-    async with stream:
-        with trio.move_on_after(TIME_LIMIT), suppress(trio.BrokenResourceError):
+        async def answer(stream: trio.SocketStream) -> None:
             request = await receive_request(stream)
             await stream.send_all(reply_to(request, snapshot()))
+
+        task_status.started()
+        await serve_callers([trio.SocketListener(trio.socket.from_stdlib_socket(listener))], answer)
 
 
 async def receive_request(stream: trio.abc.ReceiveStream) -> bytes:

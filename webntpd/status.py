@@ -40,10 +40,10 @@ class PeerStatus:
 
 @dataclass(frozen=True, slots=True)
 class ServerStatus:
-    """What the embedded server has done since it started; `connections` are those open now.
+    """What the embedded server has done since the daemon started; `connections` are open now.
 
-    `requests` are HTTP's, `messages` WebSocket's; `refusals` are those of either that were
-    answered with an error.
+    `requests` are HTTP's, `messages` WebSocket's that were answered; `refusals` are connections,
+    requests and messages that were turned away.
     """
 
     connections: int = 0

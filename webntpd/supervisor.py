@@ -22,6 +22,7 @@ from webntpd.exchange.factory import make_exchange
 from webntpd.leap import LeapList
 from webntpd.leapfetch import LeapSource, keep_fresh
 from webntpd.leapfile import newest_leap_list
+from webntpd.metrics import serve_metrics
 from webntpd.ntp.peer import Peer
 from webntpd.peer_task import PeerTask
 from webntpd.refclock import Refclock, RefclockError, RefclockParameters
@@ -89,11 +90,13 @@ class Daemon:
         self._peers: dict[str, RunningPeer] = {}
         self._outputs: dict[RefclockParameters, Refclock] = {}
         self._status: Status | None = None
-        self._counters: Counters | None = None
+        self._counters = Counters()
+        self._serving = False
         self._leap_list: LeapList | None = None
         self._nursery: trio.Nursery
         self._server: Slot[ServerParameters]
         self._control: Slot[Path]
+        self._metrics: Slot[str]
         self._leap_source: Slot[LeapSource]
         self._setup: Setup
         self._statistics: Slot[StatisticsParameters]
@@ -103,6 +106,7 @@ class Daemon:
         self._nursery = nursery
         self._server = Slot("server", self._serve_time, nursery, refusal=ServerError)
         self._control = Slot("control socket", self._serve_control, nursery, refusal=ControlError)
+        self._metrics = Slot("metrics", self._serve_metrics, nursery, refusal=ServerError)
         self._leap_source = Slot("leap-seconds list", self._keep_leap_list_fresh, nursery)
         self._statistics = Slot("statistics", self._keep_statistics, nursery)
         self._open_outputs(config)
@@ -111,6 +115,7 @@ class Daemon:
         )  # before the server: its first replies tell of leap seconds
         await self._server.change(config.server)
         await self._change_control(config.control)
+        await self._change_metrics(config.metrics)
         await self._leap_source.change(config.leap_source)
         await self._statistics.change(config.statistics)
         system = SystemTask(
@@ -147,6 +152,7 @@ class Daemon:
             except ServerError as error:
                 log.error("reload: %s; no server is running", error)  # noqa: TRY400
             await self._change_control(config.control)
+            await self._change_metrics(config.metrics)
             await self._leap_source.change(config.leap_source)
             await self._statistics.change(config.statistics)
             await self._events.send(self._make_setup(config))
@@ -213,10 +219,17 @@ class Daemon:
         except ControlError as error:
             log.warning("%s; nobody can ask for the status", error)
 
+    async def _change_metrics(self, address: str | None) -> None:
+        """What cannot be scraped works all the same."""
+        try:
+            await self._metrics.change(address)
+        except ServerError as error:
+            log.warning("metrics: %s", error)
+
     async def _serve_time(
         self, parameters: ServerParameters, /, *, task_status: trio.TaskStatus[object]
     ) -> None:
-        self._counters = Counters()
+        self._serving = True
         try:
             await serve(
                 parameters,
@@ -226,10 +239,15 @@ class Daemon:
                 task_status=task_status,
             )
         finally:
-            self._counters = None
+            self._serving = False
 
     async def _serve_control(self, path: Path, /, *, task_status: trio.TaskStatus[object]) -> None:
         await serve_control(path, self._snapshot, task_status=task_status)
+
+    async def _serve_metrics(
+        self, address: str, /, *, task_status: trio.TaskStatus[object]
+    ) -> None:
+        await serve_metrics(address, self._snapshot, task_status=task_status)
 
     async def _keep_leap_list_fresh(
         self, source: LeapSource, /, *, task_status: trio.TaskStatus[object]
@@ -279,7 +297,7 @@ class Daemon:
             return None
         return replace(
             self._status,
-            server=self._counters.status() if self._counters else None,
+            server=self._counters.status() if self._serving else None,
             at_ns=self._clock.monotonic_ns(),
             wall_ns=self._clock.realtime_ns(),
         )

@@ -398,6 +398,11 @@ PEER = '[[peer]]\nurl = "ws://a"\n'
             "[server] listen: must be ADDRESS:PORT, unix:/PATH or systemd, not 'a:65536'",
         ),
         ('[server]\nlisten = ["unix:x"]', None),
+        (
+            '[metrics]\nlisten = "unix:/run/x"',
+            "[metrics] listen: must be ADDRESS:PORT, not 'unix:/run/x'",
+        ),
+        ('[metrics]\nlisten = "systemd"', "[metrics] listen: must be ADDRESS:PORT, not 'systemd'"),
         ('[leap]\nurl = "ftp://x"', None),
         ('[server]\nlisten_tls = [":443"]', "[server]: listen_tls needs a certificate"),
         (
@@ -627,7 +632,7 @@ def uncommented() -> dict[str, Any]:
     return tomllib.loads(re.sub(r"^#(?=\[\[|[a-z_]+ = )", "", text, flags=re.MULTILINE))
 
 
-TABLES = ("system", "server", "leap", "statistics", "control", "log")
+TABLES = ("system", "server", "leap", "statistics", "metrics", "control", "log")
 
 
 def test_the_installed_file_shows_every_key() -> None:
@@ -670,6 +675,13 @@ def test_statistics_are_off_until_there_is_a_directory(write: Write) -> None:
     assert load(write("[statistics]\ndays = 7")).statistics is None
     config = load(write('[statistics]\ndirectory = "/var/log/webntpd"\ndays = 7'))
     assert config.statistics == StatisticsParameters(Path("/var/log/webntpd"), 7)
+
+
+def test_metrics_are_off_until_there_is_an_address_and_shown_on_loopback(write: Write) -> None:
+    assert load(write("[metrics]")).metrics is None
+    shown = uncommented()["metrics"]["listen"]
+    assert load(write(f'[metrics]\nlisten = "{shown}"')).metrics == shown
+    assert shown.startswith("127.0.0.1:")
 
 
 def test_without_a_path_there_is_no_control_socket(write: Write) -> None:

@@ -15,15 +15,8 @@ from hypothesis import strategies as st
 from trio.testing import MockClock
 
 from tests.unit.snapshots import SYNCHRONISED
-from webntpd.control import (
-    CLIENTS,
-    REQUEST_SIZE,
-    TIME_LIMIT,
-    ControlError,
-    listening_at,
-    reply_to,
-    serve_control,
-)
+from webntpd.callers import CALLERS, TIME_LIMIT
+from webntpd.control import REQUEST_SIZE, ControlError, listening_at, reply_to, serve_control
 from webntpd.status import Status
 from webntpd.views import VIEWS
 
@@ -141,7 +134,7 @@ async def test_with_as_many_clients_as_may_be_the_next_is_hung_up_on(
     path: Path, nursery: trio.Nursery, patient_clock: MockClock
 ) -> None:
     await nursery.start(serve_control, path, lambda: SYNCHRONISED)
-    silent = [await trio.open_unix_socket(path) for _ in range(CLIENTS)]
+    silent = [await trio.open_unix_socket(path) for _ in range(CALLERS)]
     async with await trio.open_unix_socket(path) as late:
         began = trio.current_time()
         assert await receive_all(late) == b""

@@ -19,7 +19,7 @@ def test_each_peer_is_shown_with_all_that_is_known() -> None:
         "Jitter         : 4.5 µs over 8 samples",
         "Stamps         : interleaved kernel",
         "Measured       : 20 s ago",
-        "Samples        : 99",
+        "Samples        : 99: 9 four-stamp kernel/user, 90 interleaved kernel",
         "Rejections     : 1 popcorn, 3 timeout",
         "",
         "Peer           : http://dead.example/ (http)",

@@ -99,9 +99,13 @@ def _origin(text: str) -> str:
 def _listen_address(text: str) -> str:
     if text == SYSTEMD or (text.startswith(UNIX) and text.removeprefix(UNIX).startswith("/")):
         return text
+    return _tcp_address(text, "ADDRESS:PORT, unix:/PATH or systemd")
+
+
+def _tcp_address(text: str, form: str = "ADDRESS:PORT") -> str:
     host, colon, port = text.rpartition(":")
     if not colon or not port.isascii() or not port.isdecimal() or int(port) > 0xFFFF:
-        raise ValueError(f"must be ADDRESS:PORT, unix:/PATH or systemd, not {text!r}")
+        raise ValueError(f"must be {form}, not {text!r}")
     # No address at all means all of them.
     if (":" in host) != (host.startswith("[") and host.endswith("]")):
         raise ValueError(f"must be ADDRESS:PORT or [ADDRESS]:PORT for IPv6, not {text!r}")
@@ -161,6 +165,7 @@ CrossOrigin = Annotated[str, AfterValidator(_origin)]
 LeapUrl = Annotated[str, AfterValidator(_leap_url)]
 Proxy = Annotated[str, AfterValidator(_proxy)]
 ListenAddress = Annotated[str, AfterValidator(_listen_address)]
+TcpAddress = Annotated[str, AfterValidator(_tcp_address)]
 Name = Annotated[str, AfterValidator(_name)]
 # TOML has neither paths nor enumerations: those two are made from text.
 FilePath = Annotated[Path, Field(strict=False), AfterValidator(_existing_file)]
@@ -276,6 +281,10 @@ class StatisticsSection(Section):
     days: Annotated[int, Field(ge=1, le=36_500)] = 30
 
 
+class MetricsSection(Section):
+    listen: TcpAddress | None = None
+
+
 class ControlSection(Section):
     socket: ControlPath = str(DEFAULT_CONTROL)
 
@@ -321,6 +330,7 @@ class Document(BaseSettings):
     server: ServerSection = ServerSection()
     leap: LeapSection = LeapSection()
     statistics: StatisticsSection = StatisticsSection()
+    metrics: MetricsSection = MetricsSection()
     control: ControlSection = ControlSection()
     log: LogSection = LogSection()
 

@@ -18,6 +18,7 @@ from webntpd.config.document import (
     Document,
     LeapSection,
     LogSection,
+    MetricsSection,
     PeerSection,
     ServerSection,
     ShmSection,
@@ -35,6 +36,7 @@ KEYS: Mapping[str, type[BaseModel]] = {
     "server": ServerSection,
     "leap": LeapSection,
     "statistics": StatisticsSection,
+    "metrics": MetricsSection,
     "control": ControlSection,
     "log": LogSection,
 }

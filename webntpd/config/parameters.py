@@ -46,7 +46,7 @@ class RefclockSpec:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """Everything that the daemon is told."""
+    """Everything that the daemon is told. `metrics` is the address to be scraped at."""
 
     peers: tuple[PeerSpec, ...] = ()
     refclocks: tuple[RefclockSpec, ...] = ()
@@ -56,6 +56,7 @@ class Config:
     leap_source: LeapSource | None = None
     control: Path | None = None
     statistics: StatisticsParameters | None = None
+    metrics: str | None = None
     log_level: str = "info"
 
 
@@ -72,6 +73,7 @@ def config_of(document: Document) -> Config:
         if document.leap.url
         else None,
         statistics=statistics_parameters(document.statistics),
+        metrics=document.metrics.listen,
         control=Path(document.control.socket) if document.control.socket else None,
         log_level=document.log.level,
     )

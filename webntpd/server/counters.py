@@ -1,4 +1,4 @@
-"""What the server has done since it started."""
+"""What the server has done since the daemon started."""
 
 from dataclasses import dataclass, fields
 from typing import Self
@@ -8,7 +8,10 @@ from webntpd.status import ServerStatus
 
 @dataclass(slots=True)
 class Counters:
-    """Written by the server's own task only; everyone else takes a snapshot."""
+    """Written by the server's own task only; everyone else takes a snapshot.
+
+    They outlive a server that a reload replaces: what is counted in them never goes back.
+    """
 
     connections: int = 0
     accepted: int = 0

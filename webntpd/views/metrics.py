@@ -1,10 +1,10 @@
 """A snapshot as Prometheus metrics. docs/metrics.md says what each of them means.
 
-A metric has the name that ntpd-rs's exporter uses where it means the same; what is ours alone begins
-with `webntpd_`. Labels hold names from the configuration and words from enumerations, nothing that a
-remote sends, so that nobody can make the series grow.
+A metric has the name that ntpd-rs's exporter uses where it means the same; what is ours alone
+begins with `webntpd_`. Labels hold names from the configuration and words from enumerations,
+nothing that a remote sends, so that nobody can make the series grow.
 
-This module imports prometheus_client, which costs memory and time: only who is scraped imports it.
+prometheus_client costs memory and time: who is not scraped does not import this module.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -113,9 +113,7 @@ def _system(status: Status) -> Iterator[Metric]:
         "Warning of a leap second at the end of this day: 0 none, 1 insert, 2 delete, 3 unknown.",
         _one(estimate.leap if isinstance(estimate, Estimate) else LEAP_UNKNOWN),
     )
-    yield gauge(
-        "webntpd_system_sources", "Sources that have been polled.", _one(len(status.peers))
-    )
+    yield gauge("webntpd_system_sources", "Sources that have been polled.", _one(len(status.peers)))
     yield gauge(
         "webntpd_system_reachable_sources",
         "Sources that have answered within their last eight polls.",
@@ -147,9 +145,7 @@ def _system_estimate(estimate: Estimate, now_ns: int) -> Iterator[Metric]:
         "Bound of the offset's error at the time of the scrape.",
         _one(error_bound(estimate, now_ns)),
     )
-    yield gauge(
-        "webntpd_system_jitter_seconds", "Spread of the offset.", _one(estimate.jitter)
-    )
+    yield gauge("webntpd_system_jitter_seconds", "Spread of the offset.", _one(estimate.jitter))
 
 
 # -- the sources -------------------------------------------------------------------------------

@@ -1,0 +1,38 @@
+"""Listeners whose clients are not trusted: each has one exchange, and a bounded time for it.
+
+How many come at once is limited as well, so that nobody else notices whatever one of them does.
+What a client may send is for the exchange to limit.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
+
+import trio
+
+CALLERS = 16
+"""At once; whoever comes when there are so many is hung up on."""
+TIME_LIMIT = 5.0
+"""From connecting to the reply being taken, s."""
+
+Exchange = Callable[[trio.SocketStream], Awaitable[None]]
+"""Takes what a client asks, and answers it."""
+
+
+async def serve_callers(listeners: Iterable[trio.SocketListener], exchange: Exchange) -> None:
+    """Have an exchange with everyone who connects, until cancelled."""
+    async with trio.open_nursery() as callers:
+
+        async def receive(stream: trio.SocketStream) -> None:
+            if len(callers.child_tasks) > CALLERS:
+                await stream.aclose()
+            else:
+                await converse(stream, exchange)
+
+        await trio.serve_listeners(receive, list(listeners), handler_nursery=callers)
+
+
+async def converse(stream: trio.SocketStream, exchange: Exchange) -> None:
+    """Have the exchange and hang up."""
+    async with stream:
+        with trio.move_on_after(TIME_LIMIT), suppress(trio.BrokenResourceError):
+            await exchange(stream)
