@@ -58,6 +58,10 @@ async def test_workers_serve_and_are_counted_and_replaced_and_stop(
                 await trio.lowlevel.checkpoint()
             for _ in range(16):  # whichever of the two they come to
                 assert parse_reply(await ask(await server.connect())).sync is True
+            while server.counters.status().requests < 32:  # with what the killed one had done
+                await trio.lowlevel.checkpoint()
+            assert server.counters.status().accepted == 32
+            assert server.counters.status().connections < 32
         await server.stopped.wait()
     assert children() == before
     assert any("another in 0.5 s" in record.getMessage() for record in caplog.records)

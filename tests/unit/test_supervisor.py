@@ -4,15 +4,19 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
+import httpx
 import pytest
 import trio
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 from trio.testing import MockClock
 
 from tests.unit.test_leap import PUBLISHED
@@ -237,6 +241,112 @@ async def test_the_first_reply_of_its_server_tells_of_leap_seconds(
                 reply = await stream.receive_some()
             os.kill(os.getpid(), signal.SIGTERM)
     assert parse_reply(reply.partition(b"\r\n\r\n")[2]).leap is not None
+
+
+async def scraped(address: str) -> Mapping[str, list[Sample]]:
+    """The samples of each metric."""
+    async with httpx.AsyncClient(trust_env=False) as client:
+        reply = (await client.get(f"http://{address}/metrics")).raise_for_status()
+    found: dict[str, list[Sample]] = defaultdict(list)
+    for family in text_string_to_metric_families(reply.text):
+        for sample in family.samples:
+            found[sample.name].append(sample)
+    return found
+
+
+def sources(samples: Iterable[Sample]) -> set[str]:
+    return {sample.labels["name"] for sample in samples}
+
+
+async def test_it_is_scraped_where_a_reload_says(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    async with running(path) as daemon:
+        await daemon.until(is_synchronised)
+        address = free_address()
+        daemon.config = replace(daemon.config, metrics=address)
+        await daemon.reload("reloaded: 2 peers", caplog)
+        found = await scraped(address)
+        assert sources(found["ntp_source_offset_seconds"]) == {"http", "ws"}
+        assert found["webntpd_server_open_connections"][0].value == 2
+        caplog.clear()
+        daemon.config = replace(daemon.config, metrics=None)
+        await daemon.reload("reloaded: 2 peers", caplog)
+        with pytest.raises(httpx.ConnectError):
+            await scraped(address)
+
+
+async def test_a_scrape_in_the_middle_of_a_reload_is_of_one_state(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    metrics = free_address()
+    seen = set()
+
+    async def keep_scraping() -> None:
+        while True:
+            found = await scraped(metrics)
+            names = sources(found["webntpd_source_info"])
+            assert sources(found["ntp_source_poll_interval_seconds"]) == names
+            assert sources(found["webntpd_source_rejections_total"]) == names
+            assert found["webntpd_system_sources"][0].value == len(names)
+            seen.add(frozenset(names))
+
+    async with running(path) as daemon:
+        await daemon.until(is_synchronised)
+        daemon.config = replace(daemon.config, metrics=metrics)
+        await daemon.reload("reloaded: 2 peers", caplog)
+        http, ws = daemon.config.peers
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(keep_scraping)
+            for peers in ((http,), (ws,), (http, ws)):
+                caplog.clear()
+                daemon.config = replace(daemon.config, peers=peers)
+                await daemon.reload(f"reloaded: {len(peers)} peers", caplog)
+                wanted = {spec.name for spec in peers}
+                while wanted not in seen:
+                    await daemon.changed.wait()
+                seen.clear()
+            nursery.cancel_scope.cancel()
+
+
+async def test_what_the_server_counts_goes_on_when_a_reload_replaces_it(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    metrics = free_address()
+    async with running(path) as daemon:
+        await daemon.until(is_synchronised)
+        daemon.config = replace(daemon.config, metrics=metrics)
+        await daemon.reload("reloaded: 2 peers", caplog)
+        before = await scraped(metrics)
+        caplog.clear()
+        assert daemon.config.server is not None
+        daemon.config = replace(
+            daemon.config, server=replace(daemon.config.server, require_sync=True)
+        )
+        await daemon.reload("reloaded: 2 peers", caplog)
+        after = await scraped(metrics)
+    counters = [name for name in before if name.startswith("webntpd_server_") and "_total" in name]
+    assert before["webntpd_server_requests_total"][0].value >= 4
+    assert all(after[name][0].value >= before[name][0].value for name in counters)
+
+
+async def test_without_an_address_to_be_scraped_at_the_daemon_works_all_the_same(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    with socket.socket() as squatter:
+        squatter.bind(("127.0.0.1", 0))
+        squatter.listen()
+        taken = "{}:{}".format(*squatter.getsockname())
+        async with running(path) as daemon:
+            await daemon.until(is_synchronised)
+            daemon.config = replace(daemon.config, metrics=taken)
+            await daemon.reload("reloaded: 2 peers", caplog)
+            await daemon.until(is_synchronised)
+    assert f"metrics: cannot listen on {taken}: address already in use" in caplog.text
 
 
 async def test_a_port_in_use_keeps_the_daemon_from_starting(path: Path) -> None:
