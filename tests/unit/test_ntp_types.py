@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.builders import WALL_NS, estimate, ns, reading
+from tests.unit.builders import WALL_NS, estimate, ns, reading, report
 from webntpd.ntp.types import (
     NS_PER_S,
     PHI,
@@ -73,6 +73,12 @@ def test_the_root_distance_has_at_least_half_the_minimum_dispersion() -> None:
     made = estimate(delay=1e-9)
     assert made.root_distance(0) == pytest.approx(2.5e-6)
     assert made.root_distance(0, min_dispersion=0.005) == pytest.approx(0.0025)
+
+
+def test_samples_are_counted_whatever_they_were_made_of() -> None:
+    user, kernel = (Provenance(Formula.TWO_STAMP, each, each) for each in StampSource)
+    assert report("a").samples == 0
+    assert report("a", stamps={user: 2, kernel: 3}).samples == 5
 
 
 def test_leap_warnings_have_the_values_of_shm() -> None:
