@@ -125,6 +125,15 @@ def consumer(path: Path) -> Iterator[socket.socket]:
         yield sock
 
 
+@pytest.fixture
+def taken() -> Iterator[str]:
+    """An address that someone else listens at."""
+    with socket.socket() as squatter:
+        squatter.bind(("127.0.0.1", 0))
+        squatter.listen()
+        yield "{}:{}".format(*squatter.getsockname())
+
+
 async def test_it_synchronises_to_its_own_server_over_http_and_websocket(
     path: Path, consumer: socket.socket
 ) -> None:
@@ -167,18 +176,14 @@ async def test_a_faulty_file_keeps_the_old_configuration(
 
 
 async def test_a_server_that_cannot_move_is_named_and_the_peers_go_on(
-    path: Path, caplog: pytest.LogCaptureFixture
+    path: Path, taken: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with socket.socket() as squatter:
-        squatter.bind(("127.0.0.1", 0))
-        squatter.listen()
-        taken = "{}:{}".format(*squatter.getsockname())
-        async with running(path) as daemon:
-            await daemon.until(is_synchronised)
-            daemon.config = replace(daemon.config, server=ServerParameters((taken,)))
-            await daemon.reload("no server is running", caplog)
-            assert taken in caplog.text
-            await daemon.until(lambda s: any(each.report.last_failure for each in s.peers))
+    async with running(path) as daemon:
+        await daemon.until(is_synchronised)
+        daemon.config = replace(daemon.config, server=ServerParameters((taken,)))
+        await daemon.reload("no server is running", caplog)
+        assert taken in caplog.text
+        await daemon.until(lambda s: any(each.report.last_failure for each in s.peers))
 
 
 async def test_its_control_socket_shows_the_state_as_of_now_and_moves_with_a_reload(
@@ -334,28 +339,20 @@ async def test_what_the_server_counts_goes_on_when_a_reload_replaces_it(
 
 
 async def test_without_an_address_to_be_scraped_at_the_daemon_works_all_the_same(
-    path: Path, caplog: pytest.LogCaptureFixture
+    path: Path, taken: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    with socket.socket() as squatter:
-        squatter.bind(("127.0.0.1", 0))
-        squatter.listen()
-        taken = "{}:{}".format(*squatter.getsockname())
-        async with running(path) as daemon:
-            await daemon.until(is_synchronised)
-            daemon.config = replace(daemon.config, metrics=taken)
-            await daemon.reload("reloaded: 2 peers", caplog)
-            await daemon.until(is_synchronised)
+    async with running(path) as daemon:
+        await daemon.until(is_synchronised)
+        daemon.config = replace(daemon.config, metrics=taken)
+        await daemon.reload("reloaded: 2 peers", caplog)
+        await daemon.until(is_synchronised)
     assert f"metrics: cannot listen on {taken}: address already in use" in caplog.text
 
 
-async def test_a_port_in_use_keeps_the_daemon_from_starting(path: Path) -> None:
-    with socket.socket() as squatter:
-        squatter.bind(("127.0.0.1", 0))
-        squatter.listen()
-        address = "{}:{}".format(*squatter.getsockname())
-        with pytest.raises(ServerError, match=address):
-            await run_daemon(lambda: config(address, path), SystemClock())
+async def test_a_port_in_use_keeps_the_daemon_from_starting(path: Path, taken: str) -> None:
+    with pytest.raises(ServerError, match=taken):
+        await run_daemon(lambda: config(taken, path), SystemClock())
 
 
 async def test_what_fails_is_restarted_later_and_later(
