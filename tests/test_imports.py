@@ -21,7 +21,7 @@ LAYERS: list[set[str]] = [
         "control", "discontinuity", "exchange", "leapfetch", "leapfile", "log", "refclock",
         "server", "service", "statslog",
     },
-    {"callers", "journal", "ratelimit", "timestamping"},
+    {"callers", "journal", "processmetrics", "ratelimit", "timestamping"},
     {"clock", "kernelstamps"},
     {"views"},
     {"changes", "ntpstats", "render"},

@@ -49,12 +49,10 @@ async def serve_metrics(
 
     `snapshot` gives the state as of now, None while there is none. Reports the address.
     """
-    # Here, since they take memory and time that only who is scraped should pay.
-    from prometheus_client import ProcessCollector  # noqa: PLC0415
-
+    # Here, since prometheus_client takes memory and time that only who is scraped should pay.
+    from webntpd.processmetrics import Process  # noqa: PLC0415
     from webntpd.views.metrics import rendered  # noqa: PLC0415
 
-    process = ProcessCollector(registry=None)
     turn = trio.Lock()
 
     async def scrape(accept: str) -> Reply:
@@ -63,7 +61,7 @@ async def serve_metrics(
         status = snapshot()
         if status is None:
             return refusal(HTTPStatus.SERVICE_UNAVAILABLE, "there is nothing to show yet")
-        body, content_type = rendered(status, accept, process)
+        body, content_type = rendered(status, accept, Process())
         return Reply(HTTPStatus.OK, body, (("Content-Type", content_type),))
 
     async def exchange(stream: trio.SocketStream) -> None:

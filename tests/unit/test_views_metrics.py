@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given
-from prometheus_client import Metric, ProcessCollector
+from prometheus_client import Metric
 from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -24,6 +24,7 @@ from webntpd.ntp.types import (
     Tally,
     Verdict,
 )
+from webntpd.processmetrics import Process
 from webntpd.status import Status
 from webntpd.views.metrics import Snapshot, rendered, unanswered
 
@@ -210,7 +211,7 @@ def test_the_client_gets_the_format_that_it_takes(
 
 
 def test_what_others_collect_is_added() -> None:
-    body, _ = rendered(SYNCHRONISED, "", ProcessCollector(registry=None))
+    body, _ = rendered(SYNCHRONISED, "", Process())
     assert b"\nprocess_resident_memory_bytes " in body
 
 
@@ -268,7 +269,7 @@ def shown(family: Metric) -> tuple[str, str, str, str]:
 
 
 def test_the_page_describes_every_metric_and_no_other() -> None:
-    families = [*Snapshot(SYNCHRONISED).collect(), *ProcessCollector(registry=None).collect()]
+    families = [*Snapshot(SYNCHRONISED).collect(), *Process().collect()]
     assert sorted(ROW.findall(PAGE.read_text())) == sorted(map(shown, families))
 
 

@@ -33,6 +33,7 @@ SYNCHRONISED = "synchronised"
 LEAP_UNKNOWN = 3
 """The leap indicator of a clock that is not synchronised (RFC 5905 §7.3)."""
 REACH_BITS = 8
+UNITS = ("seconds", "bytes")
 
 Samples = Iterable[tuple[Sequence[str], float]]
 """The values of a metric's labels, and its value."""
@@ -74,7 +75,7 @@ class Snapshot(Collector):
 
 def gauge(name: str, text: str, samples: Samples, *labels: str) -> Metric:
     """A metric that may go up and down; its unit is in its name."""
-    unit = "seconds" if name.endswith("_seconds") else ""
+    unit = next((each for each in UNITS if name.endswith(f"_{each}")), "")
     return _filled(GaugeMetricFamily(name, text, labels=labels, unit=unit), samples)
 
 
