@@ -8,7 +8,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 BENCH  := $(VENV)/.bench
 
-.PHONY: help run test check lint types coverage test-oldest simulate bench-accuracy bench-server server-under-load deb test-boot lock clean
+.PHONY: help run test check lint types coverage test-oldest simulate bench-accuracy bench-server server-under-load bench-footprint deb test-boot lock clean
 
 help:            ## list the targets
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/: .*## /\t/' | expand -t 16
@@ -57,6 +57,10 @@ bench-server:    ## the embedded server under load, beside nginx and others (ARG
 server-under-load: $(BENCH)
 	@mkdir -p build
 	$(BIN)/python -m benchmarks.server --picture build/server.svg $(ARGS)
+
+bench-footprint: $(BENCH)  ## memory, time on a core, wake-ups, start-up, beside chronyd (ARGS="--quick --json FILE")
+	@mkdir -p build
+	$(BIN)/python -m benchmarks.footprint --picture build/footprint.svg $(ARGS)
 
 deb:             ## the Debian package, built in a Debian 13 root directory, into dist/ (needs root)
 	packaging/build-deb

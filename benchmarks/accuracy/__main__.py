@@ -2,8 +2,6 @@
 
 import argparse
 import json
-import os
-import platform
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -19,7 +17,8 @@ from benchmarks.accuracy.places import LOOPBACK, Place, Unavailable, veth
 from benchmarks.accuracy.server import serving
 from benchmarks.accuracy.setting import Load, Outcome, run
 from benchmarks.accuracy.table import as_json, cost_lines, mark_lines, outcome_lines
-from benchmarks.accuracy.yardstick import find_chronyd
+from benchmarks.common.chronyd import find_chronyd
+from benchmarks.common.machine import machine
 from benchmarks.common.process import ProcessError
 
 SECONDS = 45.0
@@ -55,12 +54,6 @@ def main() -> int:
 
         draw(outcomes, arguments.picture)
     return 0
-
-
-def machine() -> str:
-    """What else bears on the figures: a machine that others use too is not idle."""
-    load, _, _ = os.getloadavg()
-    return f"{platform.system()} {platform.release()}, {os.cpu_count()} cores, load {load:.1f}"
 
 
 def measure(seconds: float) -> tuple[Sequence[Outcome], Mapping[Asking, Cost]]:

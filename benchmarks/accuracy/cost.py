@@ -4,14 +4,15 @@ A wake-up is a voluntary context switch: the process waited, and something came.
 asking take turns, so that what else happens on the machine is shared out evenly.
 """
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import trio
 
 from benchmarks.accuracy.client import asked, reachable
 from benchmarks.accuracy.modes import Asking, Transport
+from benchmarks.common.process import wake_ups
 from webntpd.clock import SystemClock
 from webntpd.exchange import Exchange
 from webntpd.exchange.factory import make_exchange
@@ -57,22 +58,8 @@ async def costs(url: str, server: int) -> Mapping[Asking, Cost]:
 
 async def _round(exchange: Exchange, server: int) -> tuple[int, int]:
     """The wake-ups of client and server in one round."""
-    before = wake_ups("self"), wake_ups(str(server))
+    before = wake_ups(os.getpid()), wake_ups(server)
     for _ in range(EXCHANGES):
         await exchange.measure(last=False)
         await trio.sleep(PAUSE)
-    return wake_ups("self") - before[0], wake_ups(str(server)) - before[1]
-
-
-def wake_ups(pid: str) -> int:
-    """The voluntary context switches of a process's main thread so far."""
-    return voluntary_switches(Path("/proc", pid, "status").read_text())
-
-
-def voluntary_switches(status: str) -> int:
-    """From the text of /proc/PID/status."""
-    for line in status.splitlines():
-        name, _, value = line.partition(":")
-        if name == "voluntary_ctxt_switches":
-            return int(value)
-    raise ValueError("no voluntary_ctxt_switches in a process's status")
+    return wake_ups(os.getpid()) - before[0], wake_ups(server) - before[1]

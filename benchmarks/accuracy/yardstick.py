@@ -4,8 +4,6 @@ Two instances, one serving the other. Neither touches the clock (-x), and the cl
 its server, so that what it logs are offsets of the machine's clock, uncorrected.
 """
 
-import os
-import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks.accuracy.places import Place
+from benchmarks.common.chronyd import chronyd_command
 from benchmarks.common.process import free_port, running
 
 POLL = -4
@@ -32,11 +31,6 @@ class Measurement:
     offset: float
     delay: float
     stamps: tuple[str, ...]
-
-
-def find_chronyd() -> str | None:
-    """The program's path, if it is installed."""
-    return shutil.which("chronyd", path=os.pathsep.join((os.defpath, "/usr/sbin", "/sbin")))
 
 
 Measured = Callable[[float, float], Sequence[Measurement]]
@@ -71,13 +65,8 @@ def _command(
     chronyd: str, prefix: Sequence[str], directory: str, config: str, address: str, port: int
 ) -> Sequence[str]:
     """How to start an instance, with its configuration and all its files in a directory."""
-    file = Path(directory, "chrony.conf")
-    file.write_text(
-        config.format(address=address, port=port, poll=POLL, directory=directory)
-        + f"cmdport 0\nbindcmdaddress /\npidfile {directory}/pid\n"
-    )
-    privileges = ("-u", "root") if os.geteuid() == 0 else ("-U",)
-    return (*prefix, chronyd, "-x", "-d", *privileges, "-f", str(file))
+    filled = config.format(address=address, port=port, poll=POLL, directory=directory)
+    return (*prefix, *chronyd_command(chronyd, Path(directory), f"{filled}bindcmdaddress /\n"))
 
 
 SERVER = """\

@@ -1,5 +1,6 @@
 """Programs that a benchmark runs beside itself: pinned, measured, and ended by their own pid."""
 
+import ctypes
 import os
 import socket
 import subprocess
@@ -18,7 +19,7 @@ START = 10.0
 END = 10.0
 """and to end once told to."""
 
-_TICKS = os.sysconf("SC_CLK_TCK")
+_libc = ctypes.CDLL(None)
 
 
 class ProcessError(Exception):
@@ -45,12 +46,20 @@ class Process:
         return found
 
     def cpu(self) -> float:
-        """The time that it has spent on a core so far, s, to a clock tick."""
+        """The time that it has spent on a core so far, s."""
         return sum(map(_cpu, self.pids()))
 
     def resident(self) -> int:
         """Its memory, bytes. What processes share counts for each."""
-        return sum(map(_resident, self.pids()))
+        return sum(_memory(pid, "Rss") for pid in self.pids())
+
+    def proportional(self) -> int:
+        """Its memory, bytes. What processes share counts for each in part."""
+        return sum(_memory(pid, "Pss") for pid in self.pids())
+
+    def wake_ups(self) -> int:
+        """How often it has waited for something that then came: voluntary context switches."""
+        return sum(map(wake_ups, self.pids()))
 
     def descriptors(self) -> int:
         """The files and sockets that it has open."""
@@ -145,13 +154,27 @@ def await_listener(process: Process, port: int) -> None:
 
 
 def _cpu(pid: int) -> float:
-    # proc_pid_stat(5): the second field may hold spaces, but ends at the last bracket.
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _TICKS
+    # To the nanosecond, while /proc/PID/stat has ticks; ended threads are in it, too.
+    clock = ctypes.c_int()
+    if error := _libc.clock_getcpuclockid(pid, ctypes.byref(clock)):
+        raise ProcessError(f"process {pid} has no clock: {os.strerror(error)}")
+    return time.clock_gettime(clock.value)
 
 
-def _resident(pid: int) -> int:
-    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-        if line.startswith("Rss:"):
-            return int(line.split()[1]) * 1024
-    raise ProcessError(f"process {pid} has no memory")
+def _memory(pid: int, name: str) -> int:
+    return field(Path(f"/proc/{pid}/smaps_rollup").read_text(), name) * 1024
+
+
+def wake_ups(pid: int) -> int:
+    """The voluntary context switches of a process's threads so far."""
+    statuses = Path(f"/proc/{pid}/task").glob("*/status")
+    return sum(field(status.read_text(), "voluntary_ctxt_switches") for status in statuses)
+
+
+def field(text: str, name: str) -> int:
+    """A number from one of the kernel's files of names and values. Raises ProcessError."""
+    for line in text.splitlines():
+        found, _, value = line.partition(":")
+        if found == name:
+            return int(value.split()[0])
+    raise ProcessError(f"the kernel does not tell {name}")

@@ -7,8 +7,8 @@ tell.
 """
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
 
+from benchmarks.common.marks import Mark
 from benchmarks.server.clockerror import ClockError
 from benchmarks.server.results import Results
 from benchmarks.server.throughput import Case
@@ -25,18 +25,6 @@ CLOCK_ERROR_RATIO = 10.0
 WORKERS_RATIO = 1.6
 CHURN_BYTES = 1024 * 1024
 """The same memory, but for what an allocator may keep."""
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """What was wanted and what was found; `met` is None if this run cannot tell."""
-
-    wanted: str
-    found: str
-    met: bool | None
-
-    def as_dict(self) -> dict[str, object]:
-        return asdict(self)
 
 
 def marks(results: Results) -> Iterator[Mark]:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.accuracy.client import Recorded, record
-from benchmarks.accuracy.cost import Cost, voluntary_switches
+from benchmarks.accuracy.cost import Cost
 from benchmarks.accuracy.figures import FEWEST, Figures, by_mode, figures, made_of
 from benchmarks.accuracy.marks import Mark, marks
 from benchmarks.accuracy.modes import (
@@ -126,13 +126,6 @@ async def test_every_way_of_asking_gets_its_samples() -> None:
         if transport in urls
     }
     assert all(recorded.taken.values())
-
-
-def test_voluntary_switches_are_those_of_the_kernel() -> None:
-    status = "Name:\tpython\nvoluntary_ctxt_switches:\t1234\nnonvoluntary_ctxt_switches:\t5\n"
-    assert voluntary_switches(status) == 1234
-    with pytest.raises(ValueError, match="voluntary_ctxt_switches"):
-        voluntary_switches("Name:\tpython\n")
 
 
 def of(*errors: float) -> Figures:

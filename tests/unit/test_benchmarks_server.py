@@ -8,10 +8,11 @@ from hypothesis import strategies as st
 from wsproto.connection import Connection, ConnectionType
 from wsproto.events import TextMessage
 
+from benchmarks.common.marks import Mark
 from benchmarks.server.churn import Churn
 from benchmarks.server.clockerror import ClockError
 from benchmarks.server.load import LoadError, Outcome, masked_frame
-from benchmarks.server.marks import Mark, marks
+from benchmarks.server.marks import marks
 from benchmarks.server.memory import Memory
 from benchmarks.server.report import report
 from benchmarks.server.results import Results
