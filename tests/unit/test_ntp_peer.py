@@ -427,15 +427,18 @@ def test_in_an_iburst_every_newer_estimate_is_fresh_from_the_fourth_sample_on() 
     assert fresh == [False, False, False, True, True, True]
 
 
-def test_in_a_burst_only_its_end_is_fresh() -> None:
+def test_of_a_burst_only_its_end_is_reported_with_all_that_it_brought() -> None:
     script = Script(iburst=4, burst=3)
     script.run_poll()
-    fresh = []
-    for _ in range(3):
+    script.reports.clear()
+    for delay in (0.02, 0.01, 0.03):
+        assert script.reports == []
         script.wait()
-        script.answer(0.0)
-        fresh.append(script.report.fresh)
-    assert fresh == [False, False, True]
+        script.answer(0.0, delay=delay)
+    (report,) = script.reports
+    assert report.fresh
+    assert [made.delay for made in report.readings] == pytest.approx([0.02, 0.01, 0.03])
+    assert report.samples == 7
 
 
 def test_a_burst_fills_one_stage_with_its_best_sample() -> None:
@@ -472,12 +475,14 @@ def test_an_estimate_is_fresh_once() -> None:
 def test_a_burst_that_fails_half_way_brings_what_it_has() -> None:
     script = Script(iburst=4, burst=3)
     script.run_poll()
+    script.reports.clear()
     script.wait()
     script.answer(0.0)
-    assert not script.report.fresh
     script.wait()
     script.fail()
-    assert script.report.fresh
+    (report,) = script.reports
+    assert report.fresh
+    assert len(report.readings) == 1
 
 
 # Adaptation

@@ -7,7 +7,8 @@ A poll is a burst of one or more exchanges, some seconds apart on a warm connect
                        └────────────────────Wait until the next poll──────────────┘
 
 Every answer ends with exactly one Measure or Wait; a Report stands before it when anything has
-changed that can be seen from outside. The task which performs the actions tells how each ended:
+changed that can be seen from outside, but for the middle of a burst: nothing that is voted on
+changes there, so the end of the burst tells of all. The task which performs the actions tells how each ended:
 it answers a Measure with on_readings or on_failure, a Wait with on_timer. on_discontinuity may
 come in the place of either, and an exchange under way is then abandoned.
 
@@ -159,10 +160,14 @@ class Peer:
 
     def _measure(self, now_ns: int) -> tuple[Action, ...]:
         self._earliest_ns = max(self._earliest_ns, now_ns + self._interval_ns)
-        return self._then(Measure(last=self._remaining == 1), now_ns)
+        return self._go_on(Measure(last=self._remaining == 1), now_ns)
 
     def _pause(self, now_ns: int) -> tuple[Action, ...]:
-        return self._then(Wait(self._earliest_ns), now_ns)
+        return self._go_on(Wait(self._earliest_ns), now_ns)
+
+    def _go_on(self, action: Measure | Wait, now_ns: int) -> tuple[Action, ...]:
+        """The next action of a burst. Only an iburst has news before its end: the stages fill."""
+        return self._then(action, now_ns) if self._filling else (action,)
 
     def _end_poll(self, now_ns: int) -> tuple[Action, ...]:
         if self._burst:
