@@ -431,13 +431,13 @@ def test_of_a_burst_only_its_end_is_reported_with_all_that_it_brought() -> None:
     script = Script(iburst=4, burst=3)
     script.run_poll()
     script.reports.clear()
-    for delay in (0.02, 0.01, 0.03):
+    for delay in (3e-4, 2e-4, 4e-4):
         assert script.reports == []
         script.wait()
         script.answer(0.0, delay=delay)
     (report,) = script.reports
     assert report.fresh
-    assert [made.delay for made in report.readings] == pytest.approx([0.02, 0.01, 0.03])
+    assert [made.delay for made in report.readings] == pytest.approx([3e-4, 2e-4, 4e-4])
     assert report.samples == 7
 
 

@@ -43,21 +43,23 @@ class HttpClient:
 
     def __init__(self, dialer: Dialer, timeout: float, clock: Clock) -> None:
         self._dialer = dialer
+        self._requests = _Requests(dialer.url)
         self._timeout = timeout
         self._clock = clock
         self._connection: _Connection | None = None
 
-    async def ask(self, method: str, url: httpx.URL, accepted: frozenset[int]) -> Answer:
+    async def ask(self, method: str, target: bytes, accepted: frozenset[int]) -> Answer:
         """Make one request. Raises ExchangeError, after which the connection is of no use."""
-        answer = await self._ask_reused(method, url, accepted)
+        request = self._requests.make(method, target)
+        answer = await self._ask_reused(request, accepted)
         if answer is not None:
             return answer
         self.close()
-        self._connection = _Connection(await self._dialer.dial(), url)
-        return await self._ask(self._connection, method, url, accepted)
+        self._connection = _Connection(await self._dialer.dial(), request.url.origin)
+        return await self._ask(self._connection, request, accepted)
 
     async def _ask_reused(
-        self, method: str, url: httpx.URL, accepted: frozenset[int]
+        self, request: httpcore.Request, accepted: frozenset[int]
     ) -> Answer | None:
         """The answer over the connection that there is; None when the server has closed it.
 
@@ -68,17 +70,17 @@ class HttpClient:
         if connection is None or connection.is_stale():
             return None
         try:
-            return await self._ask(connection, method, url, accepted)
+            return await self._ask(connection, request, accepted)
         except ExchangeError as error:
             if error.failure.rejection is Rejection.CLOSED and not connection.answered:
                 return None
             raise
 
     async def _ask(
-        self, connection: "_Connection", method: str, url: httpx.URL, accepted: frozenset[int]
+        self, connection: "_Connection", request: httpcore.Request, accepted: frozenset[int]
     ) -> Answer:
         with step("the reply", self._timeout):
-            return await connection.ask(method, url, accepted, self._clock)
+            return await connection.ask(request, accepted, self._clock)
 
     @contextmanager
     def closed_on_error(self) -> Iterator[None]:
@@ -95,13 +97,29 @@ class HttpClient:
             self._connection = None
 
 
+class _Requests:
+    """Requests to one server: only their targets differ."""
+
+    def __init__(self, url: httpx.URL) -> None:
+        self._url = url
+        # httpx knows how to write a Host.
+        self._headers = httpx.Request("GET", url, headers=HEADERS).headers.raw
+
+    def make(self, method: str, target: bytes) -> httpcore.Request:
+        url = self._url
+        core_url = httpcore.URL(
+            scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=target
+        )
+        return httpcore.Request(method, core_url, headers=self._headers)
+
+
 class _Connection:
     """One connection, and httpcore on top of it."""
 
-    def __init__(self, link: Link, url: httpx.URL) -> None:
+    def __init__(self, link: Link, origin: httpcore.Origin) -> None:
         self._stream = _NetworkStream(link)
         self._stamped = link.stamped
-        self._http = httpcore.AsyncHTTP11Connection(_core_url(url).origin, self._stream)
+        self._http = httpcore.AsyncHTTP11Connection(origin, self._stream)
         self._fresh = True
 
     @property
@@ -114,15 +132,12 @@ class _Connection:
         return self._http.is_closed() or self._stamped.is_readable()
 
     async def ask(
-        self, method: str, url: httpx.URL, accepted: frozenset[int], clock: Clock
+        self, request: httpcore.Request, accepted: frozenset[int], clock: Clock
     ) -> Answer:
         first, self._fresh = self._fresh, False
         self._stream.received = 0
-        request = httpx.Request(method, url, headers=HEADERS)  # which knows how to write a Host
         try:
-            response = await self._http.handle_async_request(
-                httpcore.Request(method, _core_url(url), headers=request.headers.raw)
-            )
+            response = await self._http.handle_async_request(request)
             headers = httpx.Headers(response.headers)
             if response.status not in accepted:
                 raise refused(response.status, headers, clock.realtime_ns())
@@ -140,12 +155,6 @@ class _Connection:
 
     def close(self) -> None:
         self._stamped.close()
-
-
-def _core_url(url: httpx.URL) -> httpcore.URL:
-    return httpcore.URL(
-        scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path
-    )
 
 
 class _NetworkStream(httpcore.AsyncNetworkStream):

@@ -30,14 +30,14 @@ class TimeHeaderExchange:
         self._parameters = parameters
         self._clock = clock
         dialer = Dialer(parameters, clock)
-        self._url = dialer.url
-        if self._url.path == "/":
-            self._url = self._url.copy_with(path=WELL_KNOWN)
+        self._target = dialer.url.raw_path
+        if dialer.url.path == "/":
+            self._target = dialer.url.copy_with(path=WELL_KNOWN).raw_path
         self._client = HttpClient(dialer, parameters.timeout, clock)
 
     async def measure(self, *, last: bool) -> Sequence[Reading]:  # noqa: ARG002
         with self._client.closed_on_error(), named_rejections():
-            answer = await self._client.ask("HEAD", self._url, ACCEPTED)
+            answer = await self._client.ask("HEAD", self._target, ACCEPTED)
             st_ns, resolution = self._time_of(answer.headers)
             reading = onwire.from_header(
                 st_ns,

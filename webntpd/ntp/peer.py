@@ -8,9 +8,9 @@ A poll is a burst of one or more exchanges, some seconds apart on a warm connect
 
 Every answer ends with exactly one Measure or Wait; a Report stands before it when anything has
 changed that can be seen from outside, but for the middle of a burst: nothing that is voted on
-changes there, so the end of the burst tells of all. The task which performs the actions tells how each ended:
-it answers a Measure with on_readings or on_failure, a Wait with on_timer. on_discontinuity may
-come in the place of either, and an exchange under way is then abandoned.
+changes there, so the end of the burst tells of all. The task which performs the actions tells how
+each ended: it answers a Measure with on_readings or on_failure, a Wait with on_timer.
+on_discontinuity may come in the place of either, and an exchange under way is then abandoned.
 
 The poll interval grows in two ways that do not mix: adaptation follows the steadiness of the
 clock, backoff counts the polls that failed and is forgotten with the first answer.
