@@ -8,7 +8,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 BENCH  := $(VENV)/.bench
 
-.PHONY: help run test check lint types coverage test-oldest simulate bench-accuracy bench-server server-under-load bench-footprint deb test-boot lock clean
+.PHONY: help run test check lint types coverage test-oldest simulate bench-accuracy bench-server server-under-load bench-footprint footprint deb test-boot lock clean
 
 help:            ## list the targets
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/: .*## /\t/' | expand -t 16
@@ -58,7 +58,10 @@ server-under-load: $(BENCH)
 	@mkdir -p build
 	$(BIN)/python -m benchmarks.server --picture build/server.svg $(ARGS)
 
-bench-footprint: $(BENCH)  ## memory, time on a core, wake-ups, start-up, beside chronyd (ARGS="--quick --json FILE")
+bench-footprint: ## memory, time on a core, wake-ups, start-up, beside chronyd (ARGS="--quick --json FILE")
+	$(MAKE) footprint VENV=.venv-system PYTHON=$(SYSTEM_PYTHON)
+
+footprint: $(BENCH)
 	@mkdir -p build
 	$(BIN)/python -m benchmarks.footprint --picture build/footprint.svg $(ARGS)
 
