@@ -89,6 +89,8 @@ LINES = st.sampled_from(
         GET.replace(HOST, HOST + b"Expect: 100-continue\r\nContent-Length: 1\r\n"),
         GET.replace(HOST, HOST + b"Origin: https://page.example\r\n"),
         GET.replace(b"\r\n", b"\n"),
+        GET.replace(HOST, HOST[:-2] + b"\n"),
+        GET.replace(HOST, HOST + b"X: a\r\n b\r\n"),
         GET.replace(b"GET", b"HEAD"),
         GET.replace(b"GET", b"POST"),
         b"GET /json?" + TOKEN + b" HTTP/1.1\r\n",

@@ -3,9 +3,15 @@
 h11 judges what is a valid request. A request is answered once it is complete, its body included,
 so that `rt` is the arrival of what completed it. Bodies mean nothing here: they are read over,
 within a bound, to find the next request behind them.
+
+Where a request ends must be beyond dispute, or a proxy in front of us may take for one request what
+we take for two, and hand the second reply to somebody else (RFC 9112 §11.2). So what servers are
+known to read in different ways is refused where the RFC leaves it open and h11 takes it, and with
+a body in chunks a connection ends.
 """
 
 import json
+import re
 from dataclasses import dataclass
 from http import HTTPStatus
 
@@ -27,6 +33,9 @@ _CLOSE = ("Connection", "close")
 _UNSYNCED = "the clock of this server is not synchronised"
 _RETRY_SYNC = ("Retry-After", "60")
 
+# RFC 9112 §2.2 and §5.2: a line that ends with LF alone, and one that goes on in the next.
+_LOOSE_LINE = re.compile(rb"(?<!\r)\n|\n[ \t]")
+
 
 @dataclass(frozen=True, slots=True)
 class Upgrade:
@@ -47,8 +56,8 @@ class Http:
     """
 
     __slots__ = (
-        "_body", "_caller", "_h11", "_request", "_site", "answered", "closing", "served",
-        "upgrade",
+        "_body", "_caller", "_h11", "_last", "_request", "_site", "answered", "closing",
+        "served", "upgrade",
     )  # fmt: skip
 
     def __init__(self, site: Site, caller: Caller) -> None:
@@ -61,6 +70,7 @@ class Http:
         self._h11 = h11.Connection(h11.SERVER, max_incomplete_event_size=site.limits.header_size)
         self._request: Request | None = None
         self._body = 0
+        self._last = False  # the connection ends with the next reply
 
     @property
     def idle(self) -> bool:
@@ -72,10 +82,12 @@ class Http:
         self._h11.receive_data(data)
         output = b""
         while not self.closing and self.upgrade is None:
+            before, _ = self._h11.trailing_data
             try:
                 event = self._h11.next_event()
             except h11.RemoteProtocolError as error:
-                output += self._refuse(HTTPStatus(error.error_status_hint), str(error))
+                reason, _, _ = str(error).partition(": bytearray(")  # what came is not sent back
+                output += self._refuse(HTTPStatus(error.error_status_hint), reason)
                 break
             except ValueError:  # h11 0.14: a Content-Length of thousands of digits
                 output += self._refuse(HTTPStatus.BAD_REQUEST, "bad Content-Length")
@@ -83,15 +95,17 @@ class Http:
             if event is h11.NEED_DATA:
                 output += self._continue()
                 break
-            output += self._on_event(event, arrived_ns)
+            if isinstance(event, h11.Request):
+                after, _ = self._h11.trailing_data
+                output += self._on_request(event, before[: len(before) - len(after)])
+            else:
+                output += self._on_event(event, arrived_ns)
         return output
 
     # Requests
 
     def _on_event(self, event: object, arrived_ns: int) -> bytes:
         match event:
-            case h11.Request():
-                return self._on_request(event)
             case h11.Data():
                 self._body += len(event.data)
                 return self._too_large() if self._body > MAX_BODY else b""
@@ -99,14 +113,20 @@ class Http:
                 return self._answer(self._request, arrived_ns)
         return b""
 
-    def _on_request(self, raw: h11.Request) -> bytes:
-        if raw.http_version not in {b"1.0", b"1.1"}:
-            return self._refuse(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, "HTTP/1.1 is spoken here")
-        names = {name for name, _ in raw.headers}
-        if {b"content-length", b"transfer-encoding"} <= names:  # RFC 9112 §6.1: smuggling, maybe
-            return self._refuse(HTTPStatus.BAD_REQUEST, "two different lengths of one body")
+    def _on_request(self, raw: h11.Request, head: bytes) -> bytes:
+        """Begin with a request, or refuse it; `head` are the bytes that h11 made it of."""
         self._request = Request.of(raw)
         self._body = 0
+        if raw.http_version not in {b"1.0", b"1.1"}:
+            return self._refuse(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, "HTTP/1.1 is spoken here")
+        if len(head) > self._site.limits.header_size:  # h11 lets it pass if it comes at once
+            return self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "header too long")
+        if _LOOSE_LINE.search(head) is not None:
+            return self._refuse(HTTPStatus.BAD_REQUEST, "a line is folded, or ends without CR")
+        names = {name for name, _ in raw.headers}
+        if {b"content-length", b"transfer-encoding"} <= names:  # RFC 9112 §6.1
+            return self._refuse(HTTPStatus.BAD_REQUEST, "two different lengths of one body")
+        self._last = b"transfer-encoding" in names
         return self._too_large() if self._request.length > MAX_BODY else b""
 
     def _continue(self) -> bytes:
@@ -182,7 +202,8 @@ class Http:
     def _answer_page(self, request: Request, page: pages.Page) -> bytes:
         """A page is large, so the connection ends with it: one read never makes many of them."""
         origin_headers = self._site.cross_origin.headers(request.origin)
-        headers = (self._date(), _CLOSE, *origin_headers)
+        headers = (self._date(), *origin_headers)
+        self._last = True
         if page.known_to(request):
             return self._reply(HTTPStatus.NOT_MODIFIED, (*page.unchanged_headers, *headers))
         return self._reply(HTTPStatus.OK, (*page.headers, *headers), page.body)
@@ -206,8 +227,8 @@ class Http:
 
     def _refuse(self, status: HTTPStatus, error: str, *headers: tuple[str, str]) -> bytes:
         """Answer with an error and close: what follows is not known, or not wanted."""
-        self.closing = True
-        return self._reply_error(status, error, (_CLOSE, *headers))
+        self._last = True
+        return self._reply_error(status, error, headers)
 
     def _reply_error(self, status: HTTPStatus, error: str, headers: Headers = ()) -> bytes:
         self._site.counters.refusals += 1
@@ -220,6 +241,8 @@ class Http:
     def _head(self, status: HTTPStatus, headers: Headers) -> bytes:
         self._count()
         reason = status.phrase.encode()
+        if self._last:
+            headers = (*headers, _CLOSE)
         response = h11.Response(status_code=status, reason=reason, headers=list(headers))
         return self._h11.send(response) or b""
 
