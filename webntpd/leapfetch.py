@@ -1,7 +1,7 @@
 """Fetches a newer leap-seconds list when the one at hand is about to expire.
 
 A download replaces nothing unless it is a whole list (its own SHA-1 says so), tells the history
-that everybody knows, agrees with the list at hand about the past, and is good for longer than it.
+that everybody knows, agrees with the list at hand, and is good for longer than it.
 It is kept in a cache, which is replaced at once or not at all.
 """
 
@@ -9,6 +9,7 @@ import logging
 import tempfile
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import httpx
@@ -29,10 +30,16 @@ MAX_SIZE = 65536
 TIMEOUT = 30.0
 """For the whole download, s."""
 
-LAST_KNOWN = LeapNotice(tai_utc=36, next_ns=1_483_228_800 * NS_PER_S, step=1)
-"""The leap second at the end of 2016, which every list of today has,"""
-KNOWN = 27
-"""and how many there were up to it."""
+_MONTHS = """
+1972-07 1973-01 1974-01 1975-01 1976-01 1977-01 1978-01 1979-01 1980-01 1981-07 1982-07 1983-07
+1985-07 1988-01 1990-01 1991-01 1992-07 1993-07 1994-07 1996-01 1997-07 1999-01 2006-01 2009-01
+2012-07 2015-07 2017-01
+"""  # that a leap second was inserted before
+HISTORY = tuple(
+    LeapNotice(tai_utc, round(datetime.fromisoformat(f"{month}-01T00Z").timestamp()) * NS_PER_S, 1)
+    for tai_utc, month in enumerate(_MONTHS.split(), start=10)
+)
+"""What every list begins with."""
 
 
 class RefusedError(Exception):
@@ -41,7 +48,7 @@ class RefusedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class LeapSource:
-    """Where newer lists come from, and the file that keeps them."""
+    """Where newer lists come from, nowhere if that is empty, and the file that keeps them."""
 
     url: str
     cache: Path
@@ -63,7 +70,7 @@ async def keep_fresh(
     await trio.sleep(FIRST_DELAY)
     while True:
         old = at_hand()
-        if is_due(old, now_ns()):
+        if is_due(old, now_ns()) and source.url:
             try:
                 new = await renewed(source, old, now_ns())
             except RefusedError as error:
@@ -100,7 +107,7 @@ def checked(data: bytes, old: LeapList | None, now_ns: int) -> LeapList:
         raise RefusedError(str(error)) from error
     if new.expires_ns <= max(now_ns, old.expires_ns if old else 0):
         raise RefusedError("it is no newer")
-    if new.leaps[KNOWN - 1 : KNOWN] != (LAST_KNOWN,):
+    if new.leaps[: len(HISTORY)] != HISTORY:
         raise RefusedError("it is not the history up to 2017")
     if old is not None and new.leaps[: len(old.leaps)] != old.leaps:
         raise RefusedError("it contradicts the list at hand")
@@ -118,11 +125,14 @@ def _download(url: str) -> bytes:
     # In a thread, since an httpx.AsyncClient leaves asynchronous generators behind when it stops
     # in the middle of a body.
     data = b""
+    plain = {"Accept-Encoding": "identity"}  # what unpacks may unpack to any size
     try:
-        with httpx.stream("GET", url, follow_redirects=True, timeout=TIMEOUT) as response:
+        with httpx.stream(
+            "GET", url, headers=plain, follow_redirects=True, timeout=TIMEOUT
+        ) as response:
             if response.status_code != httpx.codes.OK:
                 raise RefusedError(f"status {response.status_code}")
-            for piece in response.iter_bytes():
+            for piece in response.iter_raw():
                 data += piece
                 if len(data) > MAX_SIZE:
                     raise RefusedError(f"more than {MAX_SIZE} bytes")

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import trio
+from trio.lowlevel import ParkingLot
 
 from webntpd.clock import Clock
 from webntpd.config import Config, ConfigError, PeerSpec
@@ -93,6 +94,7 @@ class Daemon:
         self._counters = Counters()
         self._serving = False
         self._leap_list: LeapList | None = None
+        self._rereading = ParkingLot()  # who is to read files anew at a reload
         self._nursery: trio.Nursery
         self._server: Slot[ServerParameters]
         self._control: Slot[Path]
@@ -151,6 +153,7 @@ class Daemon:
                 await self._server.change(config.server)
             except ServerError as error:
                 log.error("reload: %s; no server is running", error)  # noqa: TRY400
+            self._rereading.unpark_all()
             await self._change_control(config.control)
             await self._change_metrics(config.metrics)
             await self._leap_source.change(config.leap_source)
@@ -236,6 +239,7 @@ class Daemon:
                 self._clock,
                 lambda: self._leap_list,
                 counters=self._counters,
+                reload=self._rereading,
                 task_status=task_status,
             )
         finally:
@@ -278,7 +282,7 @@ class Daemon:
 
     def _make_setup(self, config: Config) -> Setup:
         source = config.leap_source
-        self._leap_list = newest_leap_list(config.leap_file, source.cache if source else None)
+        self._leap_list = newest_leap_list(config.leap_file, source.cache if source.url else None)
         self._setup = Setup(
             parameters=config.system,
             kinds={spec.name: spec.exchange.kind for spec in config.peers},

@@ -17,23 +17,22 @@ from dataclasses import asdict
 import trio
 
 from webntpd import log
-from webntpd.leap import LeapList
 from webntpd.server.counters import Counters
 from webntpd.server.listeners import Listener
 from webntpd.server.single import Server, stamp
-from webntpd.server.workers import PERIOD, Task, unpacked
+from webntpd.server.workers import PERIOD, News, Task, unpacked
 
 
 class Worker:
     """A worker with its task."""
 
     def __init__(self, task: Task) -> None:
-        self._leap_list = task.leap_list
+        self._news = task.news
         self._counters = Counters()
         self._server = Server(
             task.parameters,
             task.clock,
-            lambda: self._leap_list,
+            lambda: self._news.leap_list,
             counters=self._counters,
             fast_paths=task.fast_paths,
         )
@@ -43,13 +42,19 @@ class Worker:
         self._stamped = stamp(self._listeners, task.parameters)
 
     async def run(self, messages: AsyncIterator[object]) -> None:
-        """Serve until the messages end; each is a new leap-seconds list, or None for none."""
+        """Serve until the messages end; each is news."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._serve)
             nursery.start_soon(self._report)
             async for message in messages:
-                self._leap_list = message if isinstance(message, LeapList) else None
+                if isinstance(message, News):
+                    self._take(message)
             nursery.cancel_scope.cancel()
+
+    def _take(self, news: News) -> None:
+        if news.certificate != self._news.certificate:
+            self._server.renew()
+        self._news = news
 
     async def _serve(self) -> None:
         await self._server.run(self._listeners, stamped=self._stamped)

@@ -77,7 +77,7 @@ def faults(path: Path, read: Callable[[Path], Config] = load) -> list[str]:
 def test_newer_leap_lists_are_kept_where_wanted_or_not_fetched(write: Write) -> None:
     path = write('[leap]\nurl = "http://mirror.example/list"\ncache = "/srv/leap"')
     assert load(path).leap_source == LeapSource("http://mirror.example/list", Path("/srv/leap"))
-    assert load(write('[leap]\nurl = ""')).leap_source is None
+    assert load(write('[leap]\nurl = ""')).leap_source == LeapSource("", DEFAULT_LEAP_CACHE)
 
 
 def test_every_key_of_the_server_reaches_it(write: Write, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """When a newer leap-seconds list is wanted, and which one may take the place of the old."""
 
 import logging
+import resource
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from webntpd import leapfetch
 from webntpd.leap import LeapList, parse_leap_list
 from webntpd.leapfetch import (
     FIRST_DELAY,
+    HISTORY,
     MAX_SIZE,
     NEAR_NS,
     PERIOD,
@@ -31,6 +33,11 @@ from webntpd.ntp.types import NS_PER_S, LeapNotice
 NEW = parse_leap_list(PUBLISHED)
 NOW = NEW.expires_ns - 200 * 86_400 * NS_PER_S
 OLD = LeapList(0, NOW - 1, NEW.leaps)
+ROWS = [line for line in PUBLISHED.decode().splitlines() if line[:1].isdigit()]
+
+
+def with_row(number: int, row: str) -> list[str]:
+    return [row if at == number else each for at, each in enumerate(ROWS, 1)]
 
 
 @asynccontextmanager
@@ -90,6 +97,15 @@ def test_a_newer_list_that_agrees_is_taken(old: LeapList | None) -> None:
         (PUBLISHED, NEW, NOW, "no newer"),
         (PUBLISHED, None, NEW.expires_ns, "no newer"),
         (leap_file(["2272060800 10", "2287785600 11"]), None, NOW, "history"),
+        (leap_file(with_row(14, "2698099200 23")), None, NOW, "history"),  # a day late
+        (leap_file(with_row(28, "3692217600 35")), None, NOW, "history"),  # deleted, not inserted
+        (leap_file([*ROWS, "3692217600 38"]), None, NOW, "line 31: not later"),
+        (leap_file([*ROWS, "4070908800 39"]), None, NOW, "line 31: TAI - UTC steps by 2 s"),
+        (leap_file(ROWS, expires="3960835200"), None, NOW, "line 2: the list expires before"),
+        (PUBLISHED.replace(b"#h\t4", b"#h\t5"), None, NOW, "hash does not fit"),
+        (PUBLISHED.replace(b"#h", b"#x"), None, NOW, "no #h line"),
+        (PUBLISHED.replace(b"#@", b"#x"), None, NOW, "no #@ line"),
+        (b"", None, NOW, "no #. line"),
         (
             PUBLISHED,
             LeapList(0, NOW, (*NEW.leaps, LeapNotice(37, NEW_YEAR_2017_NS * 2, 1))),
@@ -101,6 +117,15 @@ def test_a_newer_list_that_agrees_is_taken(old: LeapList | None) -> None:
 def test_another_is_refused(data: bytes, old: LeapList | None, now_ns: int, reason: str) -> None:
     with pytest.raises(RefusedError, match=reason):
         checked(data, old, now_ns)
+
+
+def test_the_history_is_what_the_published_list_tells() -> None:
+    assert NEW.leaps == HISTORY
+
+
+def test_a_leap_second_to_come_is_taken() -> None:
+    announced = leap_file([*ROWS, "4007750400 38"])
+    assert checked(announced, OLD, NOW).leaps[-1] == LeapNotice(37, 1_798_761_600 * NS_PER_S, 1)
 
 
 async def test_a_list_is_fetched_and_kept(tmp_path: Path) -> None:
@@ -133,6 +158,19 @@ async def test_a_list_that_cannot_be_kept_is_used_all_the_same(
     assert "cannot be kept" in caplog.text
 
 
+def test_a_full_disk_leaves_the_cache_as_it_was(tmp_path: Path) -> None:
+    cache = tmp_path / "leap-seconds.list"
+    replace(cache, b"before")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))  # a write then ends as on a full disk
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            replace(cache, PUBLISHED)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert [path.read_bytes() for path in listed(cache)] == [b"before"]
+
+
 def test_a_cache_that_cannot_be_replaced_leaves_nothing_behind(tmp_path: Path) -> None:
     target = tmp_path / "taken"
     (target / "by a directory").mkdir(parents=True)
@@ -146,11 +184,12 @@ def test_a_cache_that_cannot_be_replaced_leaves_nothing_behind(tmp_path: Path) -
     [
         (b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", "status 404"),
         (ok(bytes(MAX_SIZE + 1)), f"more than {MAX_SIZE} bytes"),
+        (b"HTTP/1.1 200 OK\r\n\r\n" + bytes(MAX_SIZE * 2), f"more than {MAX_SIZE} bytes"),
         (ok(PUBLISHED)[:-20], "peer closed"),
         (b"nonsense\r\n\r\n", "illegal status line"),
         (b"", "disconnected"),
     ],
-    ids=["not found", "too large", "cut short", "no HTTP", "closed"],
+    ids=["not found", "too large", "without end", "cut short", "no HTTP", "closed"],
 )
 async def test_what_is_no_download_is_refused(reply: bytes, reason: str) -> None:
     async with serving(reply) as url:
@@ -207,6 +246,18 @@ async def test_the_list_is_looked_at_once_a_day(
     assert lists == [OLD, NEW]
     assert "is not used: bad" in caplog.text
     assert "renewed from http://x/" in caplog.text
+
+
+async def test_without_a_url_the_list_is_looked_at_all_the_same(
+    autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def adopt(_: LeapList) -> None:
+        raise AssertionError
+
+    with trio.move_on_after(FIRST_DELAY + 2.5 * PERIOD):
+        await keep_fresh(LeapSource("", Path("x")), lambda: OLD, adopt, lambda: NOW)
+    assert caplog.text.count("has expired") == 3
+    assert len(caplog.records) == 3
 
 
 def refused() -> LeapList:

@@ -292,8 +292,8 @@ def test_a_length_that_is_said_twice_is_one(lengths: bytes) -> None:  # RFC 9112
 @pytest.mark.parametrize(
     "fault",
     [
-        b"\x00}{\"",
-        b"GET / HTTP/1.1\r\nX}{: \"",
+        b'\x00}{"',
+        b'GET / HTTP/1.1\r\nX}{: "',
         b"GET / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n}{",
     ],
 )

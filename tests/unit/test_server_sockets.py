@@ -16,6 +16,7 @@ import httpx
 import pytest
 import trio
 import trio.testing
+from trio.lowlevel import ParkingLot
 from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_client_stream
 
 from tests.unit.server_parts import Parts
@@ -44,6 +45,7 @@ class Running:
     counters: Counters
     stop: Callable[[], None]
     stopped: trio.Event
+    reload: ParkingLot
     clients: list[trio.SocketStream] = field(default_factory=list)
 
     @property
@@ -67,6 +69,7 @@ async def running(parameters: ServerParameters = LOOPBACK) -> AsyncIterator[Runn
     counters = Counters()
     scope = trio.CancelScope()
     stopped = trio.Event()
+    reload = ParkingLot()
 
     async def run(task_status: trio.TaskStatus[tuple[str, ...]]) -> None:
         with scope:
@@ -75,13 +78,14 @@ async def running(parameters: ServerParameters = LOOPBACK) -> AsyncIterator[Runn
                 ShiftedClock(SHIFT),
                 lambda: None,
                 counters=counters,
+                reload=reload,
                 task_status=task_status,
             )
         stopped.set()
 
     async with trio.open_nursery() as nursery:
         addresses = await nursery.start(run)
-        server = Running(addresses, counters, scope.cancel, stopped)
+        server = Running(addresses, counters, scope.cancel, stopped, reload)
         try:
             yield server
         finally:

@@ -1,8 +1,6 @@
 """TLS: without sockets against OpenSSL's own client, and on sockets with httpx and others."""
 
 import json
-import logging
-import os
 import ssl
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,12 +9,13 @@ from pathlib import Path
 import httpx
 import pytest
 import trio
+import trio.testing
 import trustme
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.server_parts import T0, Parts, answer
-from tests.unit.test_server_sockets import GET, LOOPBACK, running
+from tests.unit.test_server_sockets import GET, LOOPBACK, Running, running
 from tests.unit.test_server_websocket import UPGRADE, close_code, frame
 from webntpd.server import ServerError, ServerParameters, serve
 from webntpd.server.tls import Credentials, TlsConnection
@@ -83,6 +82,10 @@ class Peer:
             else:
                 break
         self.exchange()
+
+    @property
+    def certificate(self) -> bytes | None:
+        return self.tls.getpeercert(binary_form=True)
 
     def exchange(self) -> None:
         for piece in self._cut(self._outgoing.read()):
@@ -199,28 +202,41 @@ def test_garbage_in_the_stream_raises_nothing(
         peer.connection.receive(piece, T0)
 
 
-def test_files_that_change_are_read_anew(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO)
+def test_files_are_read_anew_when_that_is_wanted(tmp_path: Path) -> None:
     path = write_certificate(tmp_path / "both.pem")
     credentials = Credentials(path, None)
-    first = credentials.context
-    credentials.refresh()
-    assert credentials.context is first
+    first = Peer(credentials)
     write_certificate(path)
-    os.utime(path, ns=(1, 1))
-    credentials.refresh()
-    second = credentials.context
-    assert second is not first
-    path.write_text("nonsense")
-    for _ in range(2):
-        credentials.refresh()
-        assert credentials.context is second
-    path.unlink()
-    credentials.refresh()
-    credentials.refresh()
-    assert credentials.context is second
-    assert [record.levelname for record in caplog.records] == ["INFO", "WARNING", "WARNING"]
-    assert Peer(credentials).ask(GET).startswith(b"HTTP/1.1 200 ")
+    assert Peer(credentials).certificate == first.certificate
+    assert credentials.renew()
+    second = Peer(credentials)
+    assert second.certificate != first.certificate
+    for peer in (first, second):
+        assert peer.ask(GET).startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize("fault", ["nonsense", "half", "another's key", "no file"])
+def test_files_that_are_bad_leave_the_old_certificate_in_use(
+    tmp_path: Path, fault: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    path, key = write_certificate(tmp_path / "both.pem"), tmp_path / "key.pem"
+    key.write_bytes(path.read_bytes())
+    credentials = Credentials(path, key)
+    before = Peer(credentials).certificate
+    match fault:
+        case "nonsense":
+            path.write_text("nonsense")
+        case "half":
+            path.write_bytes(path.read_bytes()[:-900])
+            key.write_bytes(path.read_bytes()[:200])
+        case "another's key":  # as between the two writes of a renewal
+            write_certificate(path)
+        case "no file":
+            key.unlink()
+    assert not credentials.renew()
+    assert Peer(credentials).certificate == before
+    (record,) = caplog.records
+    assert f"certificate {path} is not read anew" in record.getMessage()
 
 
 @pytest.mark.parametrize("content", [None, "nonsense"])
@@ -249,6 +265,17 @@ async def test_httpx_gets_the_time_over_tls_and_others_theirs_without(certificat
             assert parse_reply((await client.get(url)).content).sync is True
 
 
+async def connect_tls(server: Running) -> trio.SSLStream[trio.SocketStream]:
+    return trio.SSLStream(await server.connect(), client_context(), server_hostname="localhost")
+
+
+async def certificate_of(client: trio.SSLStream[trio.SocketStream]) -> bytes:
+    await client.do_handshake()
+    found = client.getpeercert(binary_form=True)
+    assert isinstance(found, bytes)
+    return found
+
+
 async def test_a_handshake_that_stalls_holds_up_nobody(certificate: Path) -> None:
     parameters = replace(LOOPBACK, listen_tls=("127.0.0.1:0",), certificate=certificate)
     async with running(parameters) as server:
@@ -258,3 +285,45 @@ async def test_a_handshake_that_stalls_holds_up_nobody(certificate: Path) -> Non
         await stalled.send_all(b"\x16\x03\x01\x02\x00")
         async with httpx.AsyncClient(verify=client_context(), trust_env=False) as client:
             assert (await client.get(f"https://{server.addresses[1]}/")).status_code == 200
+
+
+async def test_a_reload_changes_the_certificate_and_ends_no_connection(tmp_path: Path) -> None:
+    path = write_certificate(tmp_path / "both.pem")
+    parameters = replace(LOOPBACK, listen=(), listen_tls=("127.0.0.1:0",), certificate=path)
+    async with running(parameters) as server:
+        before = await connect_tls(server)
+        old = await certificate_of(before)
+        write_certificate(path)
+        server.reload.unpark_all()
+        await trio.testing.wait_all_tasks_blocked()
+        after = await connect_tls(server)
+        new = await certificate_of(after)
+        assert new != old
+        path.write_text("nonsense")
+        server.reload.unpark_all()
+        await trio.testing.wait_all_tasks_blocked()
+        assert await certificate_of(await connect_tls(server)) == new
+        for client in (before, after):
+            await client.send_all(GET)
+            assert (await client.receive_some()).startswith(b"HTTP/1.1 200 ")
+
+
+async def test_a_handshake_that_drips_is_given_up(
+    certificate: Path, mock_clock: trio.testing.MockClock
+) -> None:
+    parameters = replace(LOOPBACK, listen=(), listen_tls=("127.0.0.1:0",), certificate=certificate)
+    outgoing = ssl.MemoryBIO()
+    half = client_context().wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname="localhost")
+    with pytest.raises(ssl.SSLWantReadError):
+        half.do_handshake()
+    hello = outgoing.read()
+    async with running(parameters) as server:
+        client = await server.connect()
+        dripped = 0
+        while server.counters.status().connections or dripped == 0:
+            await client.send_all(hello[dripped : dripped + 1])
+            dripped += 1
+            await trio.testing.wait_all_tasks_blocked()
+            mock_clock.jump(1.0)
+            await trio.testing.wait_all_tasks_blocked()
+        assert dripped < parameters.limits.request_time + 3

@@ -2,21 +2,26 @@
 
 import os
 import signal
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
+from random import Random
 
 import pytest
 import trio
 import trio.lowlevel
 
 from tests.unit.test_server_sockets import GET, SHIFT, read_reply, running
+from tests.unit.test_server_tls import certificate_of, connect_tls, write_certificate
 from webntpd.clock import ShiftedClock
 from webntpd.leap import LeapList
 from webntpd.ntp.types import LeapNotice
 from webntpd.server import Counters, ServerParameters, serve
+from webntpd.server.limits import Limits
 from webntpd.server.listeners import split_address
-from webntpd.server.workers import packed, unpacked
+from webntpd.server.workers import packed, share_of, unpacked
 from webntpd.wire import parse_reply
 
 TWO = ServerParameters(listen=("127.0.0.1:0",), local=True, workers=2)
@@ -80,6 +85,50 @@ async def test_a_new_leap_list_reaches_the_workers() -> None:
                 while parse_reply(await ask(stream)).leap != lists[1].leaps[0]:
                     await trio.lowlevel.checkpoint()
             nursery.cancel_scope.cancel()
+
+
+async def test_a_renewed_certificate_reaches_the_workers(tmp_path: Path) -> None:
+    path = write_certificate(tmp_path / "both.pem")
+    parameters = replace(TWO, listen=(), listen_tls=("127.0.0.1:0",), certificate=path)
+    with trio.fail_after(UNTIL):
+        async with running(parameters) as server:
+            before = [await connect_tls(server) for _ in range(16)]
+            old = {await certificate_of(client) for client in before}
+            assert len(old) == 1
+            write_certificate(path)
+            server.reload.unpark_all()
+            while old & {await certificate_of(await connect_tls(server)) for _ in range(16)}:
+                pass  # whichever of the two they come to
+            for client in before:
+                await client.send_all(GET)
+                assert (await client.receive_some()).startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize("workers", [1, 2, 4, 32])
+def test_workers_share_the_limits_on_connections(workers: int) -> None:
+    limits = Limits(connections=1000, connections_per_address=64)
+    share = share_of(limits, workers)
+    assert share.connections == 1000 // workers
+    assert 64 <= share.connections_per_address * workers <= 64 + 3 * (64 * workers) ** 0.5 + workers
+    assert share.requests_per_second == limits.requests_per_second
+
+
+@pytest.mark.parametrize("workers", [2, 4, 8])
+def test_who_keeps_to_the_limit_is_hardly_ever_refused_for_having_come_to_one_worker(
+    workers: int,
+) -> None:
+    most = share_of(Limits(), workers).connections_per_address
+    random = Random(1)
+    tries = 2000
+    refused = sum(
+        max(Counter(random.choices(range(workers), k=64)).values()) > most for _ in range(tries)
+    )
+    assert refused < tries / 100
+
+
+def test_each_worker_admits_somebody() -> None:
+    share = share_of(Limits(connections=1, connections_per_address=1), 8)
+    assert (share.connections, share.connections_per_address) == (1, 1)
 
 
 async def test_messages_are_unpacked_however_they_are_cut() -> None:

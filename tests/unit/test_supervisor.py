@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -19,12 +20,18 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 from trio.testing import MockClock
 
-from tests.unit.test_leap import PUBLISHED
+from tests.unit.test_leap import PUBLISHED, leap_file
+from tests.unit.test_leapfetch import ROWS, ok, serving
+from tests.unit.test_server_sockets import GET
+from tests.unit.test_server_tls import client_context, write_certificate
+from webntpd import leapfetch
 from webntpd.choices import Kind
 from webntpd.clock import SystemClock
 from webntpd.config import Config, ConfigError, PeerSpec, RefclockSpec
 from webntpd.controlclient import ask
 from webntpd.exchange import ExchangeParameters
+from webntpd.leap import parse_leap_list
+from webntpd.leapfetch import LeapSource
 from webntpd.ntp.types import NS_PER_S, Estimate, PeerParameters
 from webntpd.refclock import SockParameters
 from webntpd.server import ServerError, ServerParameters
@@ -93,9 +100,13 @@ class Daemon:
 
 
 @asynccontextmanager
-async def running(sock: Path, control: Path | None = None) -> AsyncIterator[Daemon]:
+async def running(sock: Path, **changes: Any) -> AsyncIterator[Daemon]:
+    """The daemon; `changes` are to its configuration, `server` to what that says of the server."""
     with trio.fail_after(LIMIT):
-        daemon = Daemon(replace(config(free_address(), sock), control=control))
+        initial = config(free_address(), sock)
+        assert initial.server is not None
+        server = replace(initial.server, **changes.pop("server", {}))
+        daemon = Daemon(replace(initial, server=server, **changes))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(
                 partial(run_daemon, daemon.load, SystemClock(), observe=daemon.observe)
@@ -353,6 +364,59 @@ async def test_without_an_address_to_be_scraped_at_the_daemon_works_all_the_same
 async def test_a_port_in_use_keeps_the_daemon_from_starting(path: Path, taken: str) -> None:
     with pytest.raises(ServerError, match=taken):
         await run_daemon(lambda: config(taken, path), SystemClock())
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+async def test_a_leap_list_that_is_fetched_is_told_and_outlives_a_reload(
+    workers: int,
+    path: Path,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(leapfetch, "FIRST_DELAY", 0.0)
+    data = leap_file([*ROWS, "4102444800 38"], expires="6311433600")  # in the years 2030 and 2100
+    new = parse_leap_list(data)
+    async with serving(ok(data)) as url:
+        wanted = LeapSource(url, tmp_path / "leap-seconds.list")
+        async with running(path, leap_source=wanted, server={"workers": workers}) as daemon:
+            status = await daemon.until(lambda s: s.leap_expires_ns == new.expires_ns)
+            async with httpx.AsyncClient(trust_env=False) as client:
+                own = daemon.config.peers[0].exchange.url
+                while parse_reply((await client.get(own)).content).leap != new.leaps[-1]:
+                    await daemon.changed.wait()
+            assert wanted.cache.read_bytes() == data
+            await daemon.reload("reloaded: 2 peers", caplog)
+            status = await daemon.until(lambda s: s.wall_ns > status.wall_ns)
+            assert status.leap_expires_ns == new.expires_ns
+
+
+async def test_a_reload_reads_the_certificate_anew_and_ends_no_connection(
+    path: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    address = free_address()
+    file = write_certificate(tmp_path / "both.pem")
+
+    async def connect() -> trio.SSLStream[trio.SocketStream]:
+        host, _, port = address.partition(":")
+        stream = await trio.open_ssl_over_tcp_stream(
+            host, int(port), ssl_context=client_context(), https_compatible=True
+        )
+        await stream.do_handshake()
+        return stream
+
+    async with running(path, server={"listen_tls": (address,), "certificate": file}) as daemon:
+        await daemon.until(is_synchronised)
+        async with await connect() as before:
+            write_certificate(file)
+            await daemon.reload("certificate was read anew", caplog)
+            async with await connect() as after:
+                assert after.getpeercert(binary_form=True) != before.getpeercert(binary_form=True)
+                for client in (before, after):
+                    await client.send_all(GET)
+                    assert (await client.receive_some()).startswith(b"HTTP/1.1 200 ")
 
 
 async def test_what_fails_is_restarted_later_and_later(

@@ -5,6 +5,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from webntpd.config.document import (
+    DEFAULT_LEAP_CACHE,
     DEFAULT_LEAP_FILE,
     DEFAULT_MAXPOLL,
     DEFAULT_MINPOLL,
@@ -53,7 +54,7 @@ class Config:
     system: SystemParameters = field(default_factory=SystemParameters)
     server: ServerParameters | None = None
     leap_file: Path = DEFAULT_LEAP_FILE
-    leap_source: LeapSource | None = None
+    leap_source: LeapSource = field(default=LeapSource("", DEFAULT_LEAP_CACHE))
     control: Path | None = None
     statistics: StatisticsParameters | None = None
     metrics: str | None = None
@@ -69,9 +70,7 @@ def config_of(document: Document) -> Config:
         system=SystemParameters(minimum_agreeing=document.system.minimum_agreeing),
         server=server_parameters(document.server),
         leap_file=document.leap.file,
-        leap_source=LeapSource(document.leap.url, document.leap.cache)
-        if document.leap.url
-        else None,
+        leap_source=LeapSource(document.leap.url, document.leap.cache),
         statistics=statistics_parameters(document.statistics),
         metrics=document.metrics.listen,
         control=Path(document.control.socket) if document.control.socket else None,

@@ -190,7 +190,5 @@ class Reactor:
                     channel.close()
                     self._settle(fd, channel)
             self._reception.clients.prune()
-            if self._credentials is not None:
-                self._credentials.refresh()
             if not self._listening:
                 self._listen()

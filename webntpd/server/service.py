@@ -3,8 +3,10 @@
 import logging
 import resource
 from collections.abc import Callable
+from functools import partial
 
 import trio
+from trio.lowlevel import ParkingLot
 
 from webntpd.clock import Clock
 from webntpd.leap import LeapList
@@ -24,15 +26,18 @@ async def serve(
     *,
     counters: Counters | None = None,
     fast_paths: bool = True,
+    reload: ParkingLot | None = None,
     task_status: trio.TaskStatus[tuple[str, ...]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve the clock's time until cancelled, and stop gracefully then.
 
     Reports the addresses that it listens on once it does. Raises ServerError if it cannot.
     `leap` is asked about once a second; `counters` are kept up to date for others to look at.
-    `fast_paths` are only ever off to measure what they are worth.
+    Each time that it is woken in `reload`, it reads the certificate anew; no connection ends by
+    that. `fast_paths` are only ever off to measure what they are worth.
     """
     counters = counters or Counters()
+    reload = ParkingLot() if reload is None else reload  # an empty one is false
     server = Server(parameters, clock, leap, counters=counters, fast_paths=fast_paths)
     _allow_descriptors()
     listeners = await _listen(parameters)
@@ -41,10 +46,25 @@ async def serve(
     stamps = "the kernel's timestamps" if stamped else "timestamps read in user space"
     logger.info("serving time on %s, with %s", ", ".join(addresses), stamps)
     task_status.started(addresses)
-    if parameters.workers:
-        await Workers(parameters, clock, leap, counters, fast_paths=fast_paths).run(listeners)
-    else:
-        await server.run(listeners, stamped=stamped)
+    async with trio.open_nursery() as nursery:
+        if parameters.workers:
+            workers = Workers(parameters, clock, leap, counters, fast_paths=fast_paths)
+            nursery.start_soon(workers.run, listeners)
+            nursery.start_soon(_renew, reload, server, workers.renew)
+        else:
+            nursery.start_soon(partial(server.run, listeners, stamped=stamped))
+            nursery.start_soon(_renew, reload, server)
+
+
+async def _renew(
+    reload: ParkingLot, server: Server, tell_others: Callable[[], None] = lambda: None
+) -> None:
+    """Read the certificate anew whenever that is wanted. One that is bad goes no further."""
+    while True:
+        await reload.park()
+        if server.renew():
+            logger.info("the certificate was read anew")
+            tell_others()
 
 
 async def _listen(parameters: ServerParameters) -> list[Listener]:

@@ -47,6 +47,10 @@ class Server:
             fast_paths=fast_paths,
         )
 
+    def renew(self) -> bool:
+        """Read the certificate anew; whether there is one, and it could be read."""
+        return self._credentials is not None and self._credentials.renew()
+
     async def run(self, listeners: Sequence[Listener], *, stamped: bool) -> None:
         """Serve until cancelled, then stop gracefully, and close the listeners.
 

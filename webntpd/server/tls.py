@@ -19,42 +19,39 @@ _RECORD = 16384
 
 
 class Credentials:
-    """A certificate with its key, read anew when the files change, as a renewal does."""
+    """A certificate with its key, as the files held them when they were last read."""
 
     def __init__(self, certificate: Path, key: Path | None) -> None:
-        self._files = (certificate,) if key is None else (certificate, key)
-        self._version = self._look()
+        self._certificate = certificate
+        self._key = key
         try:
             self.context = self._load()
         except OSError as error:  # ssl.SSLError is one
             raise ServerError(f"cannot use certificate {certificate}: {_reason(error)}") from error
 
-    def refresh(self) -> None:
-        """Use what is in the files now, for connections to come; keep the old if that is bad."""
-        version = self._look()
-        if version == self._version:
-            return
-        self._version = version
+    def renew(self) -> bool:
+        """Read the files anew for connections to come; whether that is done, or they are bad.
+
+        What was read before stays in use then.
+        """
         try:
             self.context = self._load()
         except OSError as error:
-            logger.warning("the certificate is kept as it was: %s", _reason(error))
-        else:
-            logger.info("certificate %s was read anew", self._files[0])
-
-    def _look(self) -> list[tuple[int, int, int]]:
-        """What tells one version of the files from another."""
-        with suppress(OSError):  # a file that is missing is a version as well
-            found = [path.stat() for path in self._files]
-            return [(each.st_ino, each.st_size, each.st_mtime_ns) for each in found]
-        return []
+            logger.warning(
+                "certificate %s is not read anew, the old one stays in use: %s",
+                self._certificate,
+                _reason(error),
+            )
+            return False
+        return True
 
     def _load(self) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.options |= ssl.OP_NO_RENEGOTIATION
         context.set_alpn_protocols(["http/1.1"])
-        context.load_cert_chain(*self._files)
+        # Without a password OpenSSL would ask for an encrypted key's at the terminal, and wait.
+        context.load_cert_chain(self._certificate, self._key, password="")
         return context
 
 

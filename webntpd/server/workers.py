@@ -3,14 +3,19 @@
 Each has its own socket of every TCP address (SO_REUSEPORT), over which the kernel spreads the
 clients; other sockets are shared. The sockets stay open here, so that clients wait in the queue of
 a worker that failed until another has taken its place. A worker gets its task over its standard
-input, and the leap-seconds list whenever that changes; it tells its counters on standard output;
-and it stops when its input ends, which it also does when this process dies.
+input, and the news whenever there are any; it tells its counters on standard output; and it stops
+when its input ends, which it also does when this process dies.
 
-Limits of an address hold in each worker by itself; that of all connections is divided.
+Limits hold in each worker by itself. That of all connections is divided by their number, and so is
+that of the connections of one address, with a margin: the kernel spreads them by chance, and who
+keeps to the limit should hardly ever be refused for that. What an address may send is not divided:
+all that comes over one connection comes to one worker, and would be held to a fraction of what is
+configured. So an address that has connections to N workers may send N times as much.
 """
 
 import json
 import logging
+import math
 import pickle
 import subprocess
 import sys
@@ -20,10 +25,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import trio
+from trio.lowlevel import ParkingLot
 
 from webntpd.clock import Clock
 from webntpd.leap import LeapList
 from webntpd.server.counters import Counters
+from webntpd.server.limits import Limits
 from webntpd.server.listeners import Listener
 from webntpd.server.parameters import ServerParameters
 
@@ -40,12 +47,20 @@ _LENGTH = 4  # bytes before each message to a worker
 
 
 @dataclass(frozen=True, slots=True)
+class News:
+    """What may change while a worker runs; `certificate` counts how often it was read anew."""
+
+    leap_list: LeapList | None
+    certificate: int
+
+
+@dataclass(frozen=True, slots=True)
 class Task:
     """What a worker is to do: `sockets` are inherited descriptors, and whether TLS is spoken."""
 
     parameters: ServerParameters
     clock: Clock
-    leap_list: LeapList | None
+    news: News
     sockets: tuple[tuple[int, bool], ...]
     fast_paths: bool
     log_level: int
@@ -63,13 +78,20 @@ class Workers:
         *,
         fast_paths: bool,
     ) -> None:
-        limits = parameters.limits
-        share = max(1, limits.connections // parameters.workers)
-        self._parameters = replace(parameters, limits=replace(limits, connections=share))
+        self._parameters = replace(
+            parameters, limits=share_of(parameters.limits, parameters.workers)
+        )
         self._clock = clock
         self._leap = leap
         self._counters = counters
         self._fast_paths = fast_paths
+        self._certificate = 0
+        self._renewed = ParkingLot()
+
+    def renew(self) -> None:
+        """Have the workers read the certificate anew."""
+        self._certificate += 1
+        self._renewed.unpark_all()
 
     async def run(self, listeners: Sequence[Listener]) -> None:
         """Run until cancelled, then let the workers stop, and close the listeners."""
@@ -123,20 +145,22 @@ class Workers:
         process.kill()
 
     async def _tell(self, process: trio.Process, sockets: list[tuple[int, bool]]) -> None:
-        """Give a worker its task, then each new leap-seconds list."""
+        """Give a worker its task, then the news."""
         if process.stdin is None:
             return
-        leap_list = self._leap()
+        news = self._news()
         level = logging.getLogger().level
-        task = Task(
-            self._parameters, self._clock, leap_list, tuple(sockets), self._fast_paths, level
-        )
+        task = Task(self._parameters, self._clock, news, tuple(sockets), self._fast_paths, level)
         with suppress(trio.BrokenResourceError):  # it has ended
             await process.stdin.send_all(packed(task))
             while True:
-                await trio.sleep(PERIOD)
-                if leap_list is not (leap_list := self._leap()):
-                    await process.stdin.send_all(packed(leap_list))
+                with trio.move_on_after(PERIOD):
+                    await self._renewed.park()
+                if news != (news := self._news()):
+                    await process.stdin.send_all(packed(news))
+
+    def _news(self) -> News:
+        return News(self._leap(), self._certificate)
 
     async def _count(self, process: trio.Process) -> None:
         """Add a worker's counters to those of all."""
@@ -153,6 +177,17 @@ class Workers:
                     last = now
         finally:
             self._counters.connections -= last.connections
+
+
+def share_of(limits: Limits, workers: int) -> Limits:
+    """The limits of each of so many workers."""
+    mean = limits.connections_per_address / workers
+    most = math.ceil(mean + 3 * math.sqrt(mean))  # three standard deviations of Poisson's
+    return replace(
+        limits,
+        connections=max(1, limits.connections // workers),
+        connections_per_address=min(limits.connections_per_address, most),
+    )
 
 
 def packed(message: object) -> bytes:
