@@ -1,6 +1,8 @@
 """The fast paths answer whatever arrives exactly as h11 and wsproto have it answered."""
 
+from collections.abc import Iterable
 from itertools import pairwise
+from typing import NamedTuple
 
 import pytest
 from hypothesis import given
@@ -10,7 +12,11 @@ from tests.unit.server_parts import T0, Parts, answer
 from webntpd.ntp.types import NS_PER_S
 from webntpd.server.connection import Connection
 from webntpd.server.frames import is_one_short_frame, short_text
+from webntpd.server.kernelclock import ClockState
+from webntpd.server.limits import Limits
 from webntpd.server.remembered import MAX_BLOCK, MAX_BLOCKS
+from webntpd.server.site import Site
+from webntpd.status import ServerStatus
 
 TOKEN = b"1489217288.328757"
 HOST = b"Host: time.example\r\n"
@@ -20,6 +26,7 @@ UPGRADE = (
     b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
 )
 MASK = b"\x01\x02\x03\x04"
+FEW = Limits(requests_per_second=2.0, request_burst=3)
 
 
 def frame(payload: bytes, first: int = 0x81) -> bytes:
@@ -27,30 +34,65 @@ def frame(payload: bytes, first: int = 0x81) -> bytes:
     return bytes([first, 0x80 | len(payload)]) + MASK + masked
 
 
-class Twins:
-    """The same conversation with the fast paths and without them."""
+class World(NamedTuple):
+    """Where a conversation takes place, and how long after each other its pieces arrive, ns."""
 
-    def __init__(self, *, taught: bytes = b"") -> None:
-        self._parts = [Parts(fast_paths=True), Parts(fast_paths=False)]
-        sites = [parts.site() for parts in self._parts]
-        for site in sites:
-            Connection(site, Parts().caller()).receive(taught, T0)
-        for parts in self._parts:
-            parts.clock.wall_ns = T0
-        self._connections = [Connection(site, Parts().caller()) for site in sites]
+    allow_cross_origin: bool | tuple[str, ...] = False
+    require_sync: bool = False
+    synchronised: bool = True
+    limits: Limits = Limits()
+    host: str = "127.0.0.1"
+    proxies: tuple[str, ...] = ()
+    pause_ns: int = 1
+
+
+ORDINARY = World()
+
+
+class Twins:
+    """Two servers, one with the fast paths and one without them.
+
+    The requests of `taught` were made in the second before, each over a connection of its own.
+    """
+
+    def __init__(self, world: World = ORDINARY, *, taught: Iterable[bytes] = ()) -> None:
+        self._world = world
+        self._sites = []
+        for fast_paths in (True, False):
+            parts = Parts(
+                allow_cross_origin=world.allow_cross_origin,
+                require_sync=world.require_sync,
+                limits=world.limits,
+                fast_paths=fast_paths,
+            )
+            site = parts.site()
+            for request in taught:
+                Connection(site, parts.caller()).receive(request, T0)
+            parts.state = ClockState(world.synchronised, 0.001)
+            self._sites.append((site, parts))
 
     def feed(self, *pieces: bytes) -> bytes:
-        """The output, the same of both."""
-        outputs = [
-            [connection.receive(piece, T0 + number) for number, piece in enumerate(pieces)]
-            for connection in self._connections
-        ]
-        assert outputs[0] == outputs[1]
-        fast, slow = self._connections
-        assert (fast.closing, fast.interleaved) == (slow.closing, slow.interleaved)
-        counts = [parts.counters.status() for parts in self._parts]
-        assert counts[0] == counts[1]
-        return b"".join(outputs[0])
+        """The output of a new conversation, the same with both."""
+        fast, slow = (self._converse(*each, pieces) for each in self._sites)
+        assert fast == slow
+        return b"".join(output for output, *_ in fast)
+
+    def _converse(
+        self, site: Site, parts: Parts, pieces: Iterable[bytes]
+    ) -> list[tuple[bytes, bool, bool, ServerStatus]]:
+        """Of each piece the output, and all else that must be the same."""
+        caller = parts.caller(self._world.host, *self._world.proxies)
+        connection = Connection(site, caller)
+        found = []
+        at_ns = T0 + NS_PER_S
+        for piece in pieces:
+            parts.clock.wall_ns = parts.monotonic_ns = at_ns
+            site.refresh(at_ns)
+            output = connection.receive(piece, at_ns)
+            counts = parts.counters.status()
+            found.append((output, connection.closing, connection.interleaved, counts))
+            at_ns += self._world.pause_ns
+        return found
 
 
 def cut(data: bytes, places: list[int]) -> list[bytes]:
@@ -58,78 +100,180 @@ def cut(data: bytes, places: list[int]) -> list[bytes]:
     return [data[start:end] for start, end in pairwise(edges)]
 
 
-def test_a_known_request_is_answered_the_same_split_at_every_point() -> None:
+def with_headers(*lines: bytes, body: bytes = b"") -> bytes:
+    return GET.replace(HOST, HOST + b"".join(line + b"\r\n" for line in lines)) + body
+
+
+HEAD = GET.replace(b"GET", b"HEAD")
+POST = GET.replace(b"GET", b"POST")
+WITH_BODY = with_headers(b"Content-Length: 2", body=b"ab")
+UNFINISHED = with_headers(b"Expect: 100-continue", b"Content-Length: 1")
+REQUESTS = (
+    GET,
+    HEAD,
+    POST,
+    WITH_BODY,
+    UNFINISHED,
+    GET.replace(b"json", b"other"),
+    GET.replace(b"json", b""),
+    GET.replace(b"json", b"healthz"),
+    GET.replace(b"json", b"clock"),
+    GET.replace(b"json", b"clock/"),
+    GET.replace(b"/json", b"http://time.example/json"),
+    GET.replace(b"/json", b"*"),
+    GET.replace(b"?" + TOKEN, b""),
+    GET.replace(TOKEN, b""),
+    GET.replace(TOKEN, b"1489217288"),
+    GET.replace(TOKEN, b"1489217288."),
+    GET.replace(TOKEN, b"0489217288.3"),
+    GET.replace(TOKEN, b"9999999999.9"),
+    GET.replace(TOKEN, b"1.5e9"),
+    GET.replace(TOKEN, b"1489217288.3287570001"),
+    GET.replace(TOKEN, b"1489217288.1000000"),
+    GET.replace(b"1.1", b"1.0"),
+    GET.replace(b"1.1", b"2.0"),
+    GET.replace(b" HTTP", b"  HTTP"),
+    GET.replace(HOST, b""),
+    GET.replace(b"time.example", b"other.example"),
+    GET.replace(HOST, HOST + HOST),
+    GET.replace(b"\r\n", b"\n"),
+    GET.replace(b"1\r\n", b"1\n"),
+    GET.replace(HOST, HOST[:-2] + b"\n"),
+    GET.replace(b"GET", b"OPTIONS"),
+    with_headers(b"Connection: close"),
+    with_headers(b"Content-Length: 4", body=b"\r\n\r\n"),
+    with_headers(b"Content-Length: 0"),
+    with_headers(b"Content-Length: 2", b"Content-Length: 3", body=b"ab"),
+    with_headers(b"Transfer-Encoding: chunked", body=b"0\r\n\r\n"),
+    with_headers(b"Transfer-Encoding: chunked", b"Content-Length: 5", body=b"0\r\n\r\n"),
+    with_headers(b"Origin: https://page.example"),
+    with_headers(b"Origin: https://other.example"),
+    with_headers(b"X-Forwarded-For: 203.0.113.1, 192.0.2.7"),
+    with_headers(b"X-Forwarded-For: 203.0.113.1, 192.0.2.8"),
+    with_headers(b"X: a", b" b"),
+    with_headers(b"X : a"),
+    with_headers(b"Accept: text/html"),
+    GET.replace(b"json?" + TOKEN, b"").replace(HOST, HOST + b"Accept: text/html\r\n"),
+    UPGRADE,
+)
+GARBAGE = (b"\x00", b"\r\n", b"\n", b"ab", GET[:9], GET[:-2], HOST, b"\x16\x03\x01\x02\x00")
+WORLDS = (
+    World(),
+    World(pause_ns=NS_PER_S * 2 // 5),
+    World(allow_cross_origin=True),
+    World(allow_cross_origin=("https://page.example",)),
+    World(require_sync=True, synchronised=False),
+    World(synchronised=False),
+    World(limits=FEW, host="192.0.2.7"),
+    World(limits=FEW, host="10.1.2.3", proxies=("10.0.0.0/8",)),
+)
+each_world = pytest.mark.parametrize("world", WORLDS, ids=range(len(WORLDS)))
+
+
+@each_world
+def test_every_request_is_answered_the_same_after_others(world: World) -> None:
+    twins = Twins(world, taught=REQUESTS)
+    for first in (GET, HEAD, POST, WITH_BODY, UNFINISHED):
+        for second in REQUESTS:
+            twins.feed(first, second)
+
+
+@each_world
+def test_requests_that_come_together_are_answered_the_same(world: World) -> None:
+    twins = Twins(world, taught=REQUESTS)
+    for request in REQUESTS:
+        twins.feed(GET + request + GET, GET)
+        for garbage in GARBAGE:
+            twins.feed(garbage + request, GET)
+            twins.feed(request + garbage, GET)
+
+
+@each_world
+def test_a_known_request_makes_no_other_known(world: World) -> None:
+    for request in REQUESTS:
+        Twins(world, taught=[GET]).feed(request, GET)
+        Twins(world, taught=[request]).feed(GET)
+
+
+def test_every_request_is_answered_the_same_split_at_every_point() -> None:
+    twins = Twins(taught=REQUESTS)
+    for request in REQUESTS:
+        for place in range(1, len(request)):
+            twins.feed(request[:place], request[place:] + GET)
+
+
+def test_known_requests_are_answered_split_at_every_point() -> None:
+    twins = Twins(taught=[GET])
     two = GET + GET.replace(b"288", b"299")
     for place in range(len(two) + 1):
-        output = Twins(taught=GET).feed(two[:place], two[place:])
-        assert output.count(b"HTTP/1.1 200 OK") == 2
+        assert twins.feed(two[:place], two[place:]).count(b"HTTP/1.1 200 OK") == 2
 
 
-def test_a_frame_is_answered_the_same_split_at_every_point() -> None:
-    two = frame(TOKEN) + frame(TOKEN)
-    for place in range(len(two) + 1):
-        output = Twins().feed(UPGRADE, two[:place], two[place:], frame(TOKEN))
-        assert output.count(b'"it":' + TOKEN) == 3
-
-
-LINES = st.sampled_from(
-    [
-        GET,
-        GET + GET,
-        GET.replace(b"json", b"other"),
-        GET.replace(b"?" + TOKEN, b""),
-        GET.replace(TOKEN, b"1.5e9"),
-        GET.replace(TOKEN, b"9999999999.9"),
-        GET.replace(TOKEN, b"1489217288.3287570001"),
-        GET.replace(b"1.1", b"1.0"),
-        GET.replace(HOST, b""),
-        GET.replace(HOST, HOST + b"Connection: close\r\n"),
-        GET.replace(HOST, HOST + b"Content-Length: 2\r\n") + b"ab",
-        GET.replace(HOST, HOST + b"Transfer-Encoding: chunked\r\n") + b"0\r\n\r\n",
-        GET.replace(HOST, HOST + b"Expect: 100-continue\r\nContent-Length: 1\r\n"),
-        GET.replace(HOST, HOST + b"Origin: https://page.example\r\n"),
-        GET.replace(b"\r\n", b"\n"),
-        GET.replace(HOST, HOST[:-2] + b"\n"),
-        GET.replace(HOST, HOST + b"X: a\r\n b\r\n"),
-        GET.replace(b"GET", b"HEAD"),
-        GET.replace(b"GET", b"POST"),
-        b"GET /json?" + TOKEN + b" HTTP/1.1\r\n",
-        HOST,
-        b"\r\n",
-        b"ab",
-    ]
-)
-FRAMES = st.one_of(
-    st.builds(
-        frame,
-        st.one_of(
-            st.just(TOKEN),
-            st.sampled_from([b"1.5e9", b" 1489217288.3", b"9999999999.9", b"", b"1" * 125]),
-            st.binary(max_size=125),
-        ),
-        st.sampled_from([0x81, 0x81, 0x81, 0x82, 0x01, 0x00, 0x80, 0x89, 0x8A, 0xC1, 0x88]),
-    ),
-    st.binary(max_size=12),
-)
 PLACES = st.lists(st.integers(0, 2**16), max_size=6)
 
 
-@given(taught=st.lists(LINES, max_size=4), asked=st.lists(LINES, max_size=5), places=PLACES)
-def test_http_is_answered_the_same(
-    taught: list[bytes], asked: list[bytes], places: list[int]
-) -> None:
-    twins = Twins(taught=b"".join(taught))
+@given(
+    twins=st.sampled_from([Twins(world, taught=REQUESTS) for world in WORLDS]),
+    asked=st.lists(st.sampled_from(REQUESTS + GARBAGE) | st.binary(max_size=9), max_size=5),
+    places=PLACES,
+)
+def test_http_is_answered_the_same(twins: Twins, asked: list[bytes], places: list[int]) -> None:
     twins.feed(*cut(b"".join(asked), places))
 
 
-@given(st.lists(FRAMES, max_size=6), PLACES)
-def test_messages_are_answered_the_same(frames: list[bytes], places: list[int]) -> None:
-    Twins().feed(UPGRADE, *cut(b"".join(frames), places))
+PAYLOADS = (
+    TOKEN, b"1489217288", b"1489217288.", b"0489217288.3", b"9999999999.9", b"1.5e9",
+    b" 1489217288.3", b"1489217288.3\n", b"1489217288.1000000", b"", b"1" * 125, b"\xc3\x28",
+)  # fmt: skip
+FIRST_BYTES = (0x81, 0x82, 0x01, 0x02, 0x00, 0x80, 0x89, 0x8A, 0xC1, 0xA1, 0x91, 0x88, 0x83)
+FRAMES = (
+    *(frame(payload, first) for payload in PAYLOADS for first in FIRST_BYTES),
+    bytes([0x81, len(TOKEN)]) + TOKEN,  # not masked
+    frame(TOKEN)[:-1],
+    frame(TOKEN) + b"\x81",
+    frame(TOKEN) + frame(TOKEN),
+    b"\x81\xfe\x00\x11" + MASK + frame(TOKEN)[6:],  # 17 bytes, but not in the shortest form
+    b"\x81\xfe\x00\x7e" + MASK + bytes(126),
+)
+BEFORE = (b"", frame(TOKEN), frame(TOKEN, 0x01), frame(b"", 0x01), frame(b"x", 0x89), b"\x81")
 
 
-@given(st.lists(FRAMES, max_size=6))
-def test_messages_that_come_one_by_one_are_answered_the_same(frames: list[bytes]) -> None:
-    Twins().feed(UPGRADE, *frames)
+@each_world
+def test_every_frame_is_answered_the_same_whatever_came_before(world: World) -> None:
+    twins = Twins(world)
+    for before in BEFORE:
+        for message in FRAMES:
+            twins.feed(UPGRADE, before, message, frame(TOKEN))
+
+
+@pytest.mark.parametrize("first", FIRST_BYTES)
+def test_every_frame_is_answered_the_same_split_at_every_point(first: int) -> None:
+    twins = Twins()
+    message = frame(TOKEN, first)
+    for place in range(1, len(message)):
+        twins.feed(UPGRADE, message[:place], message[place:], frame(TOKEN))
+
+
+def test_two_frames_are_answered_split_at_every_point() -> None:
+    twins = Twins()
+    two = frame(TOKEN) + frame(TOKEN)
+    for place in range(len(two) + 1):
+        output = twins.feed(UPGRADE, two[:place], two[place:], frame(TOKEN))
+        assert output.count(b'"it":' + TOKEN) == 3
+
+
+@given(
+    twins=st.sampled_from([Twins(world) for world in WORLDS]),
+    frames=st.lists(
+        st.sampled_from(FRAMES) | st.builds(frame, st.binary(max_size=125)) | st.binary(max_size=9),
+        max_size=6,
+    ),
+    places=PLACES | st.none(),
+)
+def test_messages_are_answered_the_same(
+    twins: Twins, frames: list[bytes], places: list[int] | None
+) -> None:
+    twins.feed(UPGRADE, *(frames if places is None else cut(b"".join(frames), places)))
 
 
 def test_a_known_request_gets_the_date_and_state_of_its_own_second() -> None:
