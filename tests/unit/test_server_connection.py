@@ -222,8 +222,10 @@ def with_header(size: int) -> bytes:
         with_header(Limits().header_size + 100)[:-4],
         b"GET / HTTP/1.1\r\nHost: x\r\n" + b"X: y\r\n" * 10000,
         b"GET /" + b"x" * 10000,
+        b"GET / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1;" + b"x" * 10000,
+        b"GET / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX:" + b"x" * 10000,
     ],
-    ids=["too long", "without end", "too many", "a long line"],
+    ids=["too long", "without end", "too many", "a long line", "a chunk's head", "a trailer"],
 )
 @either_way
 def test_a_header_block_that_is_too_long_is_refused(request_: bytes, feed: Feed) -> None:

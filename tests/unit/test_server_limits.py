@@ -1,6 +1,7 @@
 """Who counts as one client, what each may ask, and how more than that is refused."""
 
 import json
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -138,6 +139,28 @@ def test_a_message_too_many_closes_the_websocket(message: bytes) -> None:
     assert close_code(conversation.receive(frame(message), T0)) == 1008
 
 
+@pytest.mark.parametrize(
+    "too_many",
+    [frame(b"", 0x89), frame(b"", 0x8A), frame(b"", 0x01) + frame(b"", 0x00) * 9],
+    ids=["pings", "pongs", "fragments"],
+)
+def test_frames_that_say_nothing_count_as_well(too_many: bytes) -> None:
+    conversation = connection(Parts(limits=FEW), "192.0.2.7")
+    conversation.receive(UPGRADE, T0)
+    assert close_code(conversation.receive(too_many * 3, T0)) == 1008
+    assert conversation.closing
+
+
+def test_a_frame_counts_once_however_it_is_cut() -> None:
+    conversation = connection(Parts(limits=FEW), "192.0.2.7")
+    conversation.receive(UPGRADE, T0)
+    output = b"".join(
+        conversation.receive(bytes([byte]), T0)
+        for byte in frame(TOKEN[:9], 0x01) + frame(TOKEN[9:], 0x80)
+    )
+    assert b'"it":' + TOKEN in output
+
+
 def test_this_machine_may_send_as_much_as_it_likes() -> None:
     conversation = connection(Parts(limits=FEW), "127.0.0.1")
     for _ in range(10):
@@ -157,6 +180,39 @@ def test_the_clients_of_a_proxy_that_is_trusted_have_a_share_each(proxy: str) ->
         assert ask("203.0.113.1, 192.0.2.7") == 200
     assert ask("203.0.113.1, 192.0.2.8") == 200
     assert ask("192.0.2.99, 192.0.2.7") == 429
+
+
+@pytest.mark.parametrize(
+    ("forwarded_for", "share"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("127.0.0.1, 192.0.2.7", "192.0.2.7"),
+        ("10.0.0.9, 203.0.113.1, 192.0.2.7", "192.0.2.7"),
+        ("203.0.113.1, 192.0.2.7, 10.0.0.9", "192.0.2.7"),
+        ("127.0.0.1, 192.0.2.7, 10.0.0.9,10.0.0.8", "192.0.2.7"),
+        ("192.0.2.7, 2001:db8:f::1", "192.0.2.7"),
+        ("2001:db8:1:2::3, 10.0.0.9", "2001:db8:1:2::9"),
+        ("10.0.0.8, 10.0.0.9", "10.0.0.8"),
+        ("192.0.2.7, nonsense", UNKNOWN),
+        ("127.0.0.1, ", UNKNOWN),
+        ("", UNKNOWN),
+    ],
+)
+def test_the_client_is_the_last_in_a_chain_that_is_no_proxy_of_ours(
+    forwarded_for: str, share: str
+) -> None:
+    caller = Parts().caller("10.1.2.3", "10.0.0.0/8", "2001:db8:f::/48")
+    assert caller.client(forwarded_for) is caller.reception.clients.find(share)
+    assert caller.client(forwarded_for) is not None
+
+
+def test_what_two_headers_say_is_one_chain() -> None:
+    conversation = connection(Parts(limits=FEW), "10.1.2.3", "10.0.0.0/8")
+    statuses = []
+    for number in range(4):
+        chain = f"X-Forwarded-For: 192.0.2.{number}\r\nX-Forwarded-For: 192.0.2.7\r\n\r\n"
+        statuses.append(answer(conversation.receive(GET[:-2] + chain.encode(), T0)).status)
+    assert statuses == [200, 200, 200, 429]
 
 
 def test_what_others_say_of_whom_they_forward_for_is_not_believed() -> None:
@@ -265,6 +321,28 @@ async def test_a_client_that_falls_silent_is_given_up_in_time(
         mock_clock.jump(4 * TICK)
         while server.counters.status().connections:
             await trio.testing.wait_all_tasks_blocked()
+
+
+async def test_a_client_that_takes_no_reply_is_given_up_in_time(
+    mock_clock: trio.testing.MockClock,
+) -> None:
+    async with running() as server:
+        client = await server.connect()
+        await client.send_all(UPGRADE)
+        jumps = 0
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(send_until_cut_off, client)
+            while server.counters.status().connections or jumps == 0:
+                await trio.testing.wait_all_tasks_blocked()
+                mock_clock.jump(TICK)
+                jumps += 1
+    assert jumps * TICK < Limits().idle_time / 2
+
+
+async def send_until_cut_off(client: trio.SocketStream) -> None:
+    with suppress(trio.BrokenResourceError):
+        while True:
+            await client.send_all(frame(TOKEN) * 1000)
 
 
 async def test_a_request_that_drips_is_given_up(mock_clock: trio.testing.MockClock) -> None:

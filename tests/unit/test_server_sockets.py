@@ -209,6 +209,78 @@ async def test_a_stop_waits_no_longer_than_its_grace(mock_clock: trio.testing.Mo
     assert server.counters.status().connections == 0
 
 
+def test_a_stop_lets_replies_get_through() -> None:
+    requests = READ_SIZE // len(GET)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        client = socket.socket()
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect(listener.getsockname())
+        served, _ = listener.accept()
+    served.settimeout(0)
+    parts = Parts()
+    channel = Channel(served, parts.connection(), parts.clock, parts.limits, now=0.0)
+    with client, served:
+        client.send(GET * requests)
+        channel.handle(select.EPOLLIN, 0.0)
+        assert channel.interest & select.EPOLLOUT  # more than the kernel takes at once
+        channel.stop(0.0)
+        replies = b""
+        while piece := client.recv(65536):
+            replies += piece
+            channel.handle(select.EPOLLOUT, 0.0)
+        assert replies.count(b"HTTP/1.1 200 OK") == requests
+        assert replies.endswith(b"}")
+        client.shutdown(socket.SHUT_WR)
+        channel.handle(select.EPOLLIN | select.EPOLLRDHUP, 0.0)
+        assert channel.closed
+
+
+CHUNKED = GET.replace(b"\r\n\r\n", b"\r\nTransfer-Encoding: chunked\r\n\r\n")
+HOSTILE = {
+    b"HTTP/1.1 400 ": (
+        b"\x16\x03\x01\x02\x00" + bytes(512),
+        GET.replace(b"\r\n", b"\n"),
+        GET.replace(b"\r\n\r\n", b"\r\n folded\r\n\r\n"),
+        GET.replace(b"\r\n\r\n", b"\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n"),
+        CHUNKED.replace(b"\r\n\r\n", b"\r\nContent-Length: 1\r\n\r\n"),
+    ),
+    b"HTTP/1.1 413 ": (
+        GET.replace(b"\r\n\r\n", b"\r\nContent-Length: 9999999999\r\n\r\n"),
+        CHUNKED + b"1\r\na\r\n" * 5000,
+    ),
+    b"HTTP/1.1 431 ": (
+        GET[:-2] + b"X: y\r\n" * 9000,
+        b"GET /" + b"x" * 50000,
+        CHUNKED + b"1;" + b"x" * 50000,
+        CHUNKED + b"0\r\n" + b"X: y\r\n" * 9000,
+    ),
+    b"\x88": (
+        UPGRADE + b"\x81\x01x",
+        UPGRADE + b"\x82\xff" + (2**62).to_bytes(8) + b"mask" + bytes(50000),
+        UPGRADE + b"\xc1\x80mask",
+        UPGRADE + b"\x83\x80mask",
+        UPGRADE + b"\x88\x80mask",
+    ),
+}
+
+
+async def test_bad_input_is_refused_and_costs_nobody_else_anything() -> None:
+    async with running() as server:
+        polite = await server.connect()
+        for expected, hostile in HOSTILE.items():
+            for sent in hostile:
+                client = await server.connect()
+                await client.send_all(sent)
+                await polite.send_all(GET)
+                assert (await read_reply(polite)).startswith(b"HTTP/1.1 200 ")
+                assert expected in await read_all(client), sent[:99]
+                await client.aclose()
+        while server.counters.status().connections > 1:
+            await polite.send_all(GET)
+            await read_reply(polite)
+
+
 async def test_a_client_that_is_done_sending_gets_its_replies_and_the_end() -> None:
     async with running() as server:
         client = await server.connect()

@@ -143,7 +143,7 @@ class Channel:
         except BlockingIOError:
             sent = 0
         if self._unsent or sent < len(output):
-            if sent:
+            if sent or not self._unsent:
                 self._since, self._patience = now, self._limits.request_time
             self._unsent = output[sent:]
             self.interest = _WRITING if self._unsent else _READING

@@ -9,7 +9,7 @@ class Limits:
 
     `connections` are those open at once in all, `connections_per_address` those of one address,
     of which an IPv6 /64 counts as one. An address may send `requests_per_second` in the long run,
-    HTTP requests and WebSocket messages alike, and `request_burst` of them at once. Clients on
+    HTTP requests and WebSocket frames alike, and `request_burst` of them at once. Clients on
     this machine are exempt from the limits of an address if `exempt_loopback`, since a reverse
     proxy sits there. `header_size` bounds a request line with its header block, bytes;
     `request_time` is what a request may take to come in or a reply to be taken, the TLS handshake

@@ -3,7 +3,7 @@
 import ipaddress
 from dataclasses import dataclass
 
-from webntpd.server.clients import Client, Clients
+from webntpd.server.clients import UNKNOWN, Client, Clients
 from webntpd.server.parameters import ServerError
 
 
@@ -11,18 +11,15 @@ from webntpd.server.parameters import ServerError
 class Caller:
     """The other end. `direct` is its client, None if no limits of an address apply to it."""
 
-    clients: Clients
+    reception: "Reception"
     direct: Client | None
     is_proxy: bool = False
 
     def client(self, forwarded_for: str | None) -> Client | None:
-        """Who sent a request with that X-Forwarded-For; None if no limit applies to him.
-
-        Proxies append to that header, so only its last entry is from one that we trust.
-        """
+        """Who sent a request with that X-Forwarded-For; None if no limit applies to him."""
         if not self.is_proxy or forwarded_for is None:
             return self.direct
-        return self.clients.find(forwarded_for.rpartition(",")[2].strip())
+        return self.reception.client_of(forwarded_for)
 
 
 class Reception:
@@ -35,16 +32,27 @@ class Reception:
 
     def caller(self, host: str) -> Caller:
         """Who connects from an address, which is empty for a Unix socket."""
-        if self._is_proxy(host):
-            return Caller(self.clients, None, is_proxy=True)
-        return Caller(self.clients, self.clients.find(host))
+        is_proxy = self._is_trusted(host) if host else self._unix
+        return Caller(self, None if is_proxy else self.clients.find(host), is_proxy)
 
-    def _is_proxy(self, host: str) -> bool:
-        if not host:
-            return self._unix
+    def client_of(self, forwarded_for: str) -> Client | None:
+        """Who is behind our proxies.
+
+        Each appends whom it got the request from. So the last entry that is none of ours is the
+        client, and what stands before it is what the client wants us to believe.
+        """
+        *others, host = (entry.strip() for entry in forwarded_for.split(","))
+        while others and self._is_trusted(host):
+            host = others.pop()
+        return self.clients.find(host or UNKNOWN)
+
+    def _is_trusted(self, host: str) -> bool:
         if not self._networks:
             return False
-        address = ipaddress.ip_address(host.partition("%")[0])
+        try:
+            address = ipaddress.ip_address(host.partition("%")[0])
+        except ValueError:  # what a proxy names may be anything
+            return False
         return any(address in network for network in self._networks)
 
 

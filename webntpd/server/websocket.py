@@ -14,7 +14,7 @@ reply. A message that comes before that is known gets a reply without it.
 import re
 
 from wsproto.connection import Connection, ConnectionState, ConnectionType
-from wsproto.events import BytesMessage, CloseConnection, Event, Ping, TextMessage
+from wsproto.events import BytesMessage, CloseConnection, Event, Ping, Pong, TextMessage
 from wsproto.frame_protocol import CloseReason
 
 from webntpd.server.clients import Client
@@ -84,11 +84,10 @@ class WebSocket:
 
     def _on_event(self, parser: Connection, event: Event, arrived_ns: int) -> bytes:
         match event:
-            case TextMessage():
-                data = event.data.encode()
-                return self._on_data(parser, data, arrived_ns, last=event.message_finished)
-            case BytesMessage():
-                return self._on_data(parser, event.data, arrived_ns, last=event.message_finished)
+            case TextMessage() | BytesMessage():
+                return self._on_data(parser, event, arrived_ns)
+            case Ping() | Pong() if not self._admitted():
+                return self._refuse(parser, CloseReason.POLICY_VIOLATION, "too many frames")
             case Ping():
                 return self._sent(parser.send(event.response()))
             case CloseConnection():
@@ -96,13 +95,18 @@ class WebSocket:
         return b""  # a pong that nobody asked for
 
     def _on_data(
-        self, parser: Connection, data: bytes | bytearray, arrived_ns: int, *, last: bool
+        self, parser: Connection, event: TextMessage | BytesMessage, arrived_ns: int
     ) -> bytes:
-        self._message += data
+        self._message += event.data.encode() if isinstance(event, TextMessage) else event.data
         if len(self._message) > MAX_MESSAGE:
             return self._refuse(parser, CloseReason.MESSAGE_TOO_BIG, "a timestamp is shorter")
-        if not last:
-            return b""
+        if event.message_finished:
+            return self._on_message(parser, arrived_ns)
+        if event.frame_finished and not self._admitted():
+            return self._refuse(parser, CloseReason.POLICY_VIOLATION, "too many frames")
+        return b""
+
+    def _on_message(self, parser: Connection, arrived_ns: int) -> bytes:
         message, self._message = self._message, b""
         try:
             text = message.decode("ascii").strip()
