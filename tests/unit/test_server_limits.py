@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests.unit.server_parts import T0, Parts, answer
 from tests.unit.test_server_fastpaths import GET, TOKEN, UPGRADE, frame
-from tests.unit.test_server_sockets import LOOPBACK, read_all, read_reply, running
+from tests.unit.test_server_sockets import LOOPBACK, Running, read_all, read_reply, running
 from tests.unit.test_server_websocket import close_code
 from webntpd.ntp.types import NS_PER_S
 from webntpd.server import ServerError, ServerParameters
@@ -345,14 +345,22 @@ async def send_until_cut_off(client: trio.SocketStream) -> None:
             await client.send_all(frame(TOKEN) * 1000)
 
 
-async def test_a_request_that_drips_is_given_up(mock_clock: trio.testing.MockClock) -> None:
+async def drip(server: Running, data: bytes, mock_clock: trio.testing.MockClock) -> int:
+    """Send a byte each second until the server hangs up; return the seconds."""
+    client = await server.connect()
+    dripped = 0
+    while server.counters.status().connections or dripped == 0:
+        await client.send_all(data[dripped : dripped + 1])
+        dripped += 1
+        await trio.testing.wait_all_tasks_blocked()
+        mock_clock.jump(1.0)
+        await trio.testing.wait_all_tasks_blocked()
+    return dripped
+
+
+@pytest.mark.parametrize("data", [GET, b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 1000])
+async def test_a_request_that_drips_is_given_up(
+    data: bytes, mock_clock: trio.testing.MockClock
+) -> None:
     async with running() as server:
-        client = await server.connect()
-        dripped = 0
-        while server.counters.status().connections or dripped == 0:
-            await client.send_all(GET[dripped : dripped + 1])
-            dripped += 1
-            await trio.testing.wait_all_tasks_blocked()
-            mock_clock.jump(1.0)
-            await trio.testing.wait_all_tasks_blocked()
-        assert dripped < len(GET)
+        assert await drip(server, data, mock_clock) < Limits().request_time + 3

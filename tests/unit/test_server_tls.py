@@ -15,9 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.server_parts import T0, Parts, answer
+from tests.unit.test_server_limits import drip
 from tests.unit.test_server_sockets import GET, LOOPBACK, Running, running
 from tests.unit.test_server_websocket import UPGRADE, close_code, frame
 from webntpd.server import ServerError, ServerParameters, serve
+from webntpd.server.limits import Limits
 from webntpd.server.tls import Credentials, TlsConnection
 from webntpd.wire import INTERLEAVED_SUBPROTOCOL, parse_reply
 
@@ -318,12 +320,5 @@ async def test_a_handshake_that_drips_is_given_up(
         half.do_handshake()
     hello = outgoing.read()
     async with running(parameters) as server:
-        client = await server.connect()
-        dripped = 0
-        while server.counters.status().connections or dripped == 0:
-            await client.send_all(hello[dripped : dripped + 1])
-            dripped += 1
-            await trio.testing.wait_all_tasks_blocked()
-            mock_clock.jump(1.0)
-            await trio.testing.wait_all_tasks_blocked()
-        assert dripped < parameters.limits.request_time + 3
+        patience = await drip(server, hello, mock_clock)
+    assert patience < min(len(hello), Limits().request_time + 3)
