@@ -130,6 +130,15 @@ def test_a_request_is_answered(credentials: Credentials, cut: Cut, version: ssl.
     assert not peer.connection.closing
 
 
+def test_a_client_that_speaks_only_http_2_is_told(credentials: Credentials) -> None:
+    context = client_context()
+    context.set_alpn_protocols(["h2"])
+    peer = Peer(credentials, context=context)
+    assert peer.tls.selected_alpn_protocol() is None
+    assert peer.ask(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").startswith(b"HTTP/1.1 505 ")
+    assert peer.connection.closing
+
+
 def test_the_end_is_said_when_the_conversation_ends(credentials: Credentials) -> None:
     peer = Peer(credentials)
     found = answer(peer.ask(GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")))
