@@ -71,6 +71,13 @@ deb:             ## the Debian package, built in a Debian 13 root directory, int
 test-boot: $(READY) deb  ## the package on booted machines, with each of the consumers (needs root)
 	$(BIN)/pytest -m boot tests/boot
 
+.PHONY: container test-container
+container:       ## the container image, on a Debian 13 root directory, also into dist/ (needs root and podman)
+	packaging/build-container
+
+test-container: $(READY)  ## the image and compose.yaml, run by podman (needs root)
+	$(BIN)/pytest -m container tests/container
+
 clean:           ## remove the environment and caches
 	rm -rf $(VENV) .venv-oldest .venv-system .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
 
