@@ -1,4 +1,4 @@
-"""podman in a sandbox, which stands for the host, and docker-compose, which asks it to run containers.
+"""podman in a sandbox, which stands for the host, and docker-compose, which asks it for containers.
 
 The machine sees nothing of it: network, shared memory and the mounts of the containers are the
 sandbox's, and the images are where packaging/build-container keeps them.
@@ -13,7 +13,8 @@ from pathlib import Path
 from tests.system.harness import ROOT, Program, Sandbox, eventually, require
 
 IMAGE = "localhost/webntpd"
-START_TIME = 60.0  # s, at most
+PATIENCE = 60.0  # s, for a command
+STOP_TIME = 30  # s, after which a container is killed
 
 # A test may have no right to make control groups, nor to raise limits.
 CONTAINERS_CONF = """
@@ -48,15 +49,15 @@ class Container:
     @property
     def healthy(self) -> bool:
         """Whether HEALTHCHECK succeeds now."""
-        return self.engine.podman("healthcheck", "run", self.name).wait(START_TIME) == 0
+        return self.engine.podman("healthcheck", "run", self.name).wait(PATIENCE) == 0
 
     @property
     def log(self) -> str:
         return self.engine.output("logs", self.name)
 
     def stop(self) -> int:
-        """Stop it as `docker stop` does; its exit code."""
-        self.engine.podman("stop", self.name).wait(START_TIME)
+        """Tell it to stop; its exit code, which is 137 if it has to be killed."""
+        self.engine.output("stop", f"--time={STOP_TIME}", self.name)
         return int(self.inspect("{{.State.ExitCode}}"))
 
 
@@ -71,21 +72,23 @@ class Engine:
         socket = host.path / "podman.sock"
         self._url = f"unix://{socket}"
         self._podman = require("podman")
-        service = ("--mount", "sh", "-ec", SERVE_API, self._podman, self._url)
-        environment = {
+        self._environment = {
             "CONTAINERS_CONF": str(configuration),
             "CONTAINERS_STORAGE_CONF": str(storage),
+            "DOCKER_HOST": self._url,
         }
-        host.start(require("unshare"), *service, env=environment)
+        service = ("--mount", "sh", "-ec", SERVE_API, self._podman, self._url)
+        host.start(require("unshare"), *service, env=self._environment)
         eventually(socket.exists, "podman's socket")
 
     def podman(self, *arguments: str) -> Program:
-        return self.host.start(self._podman, "--url", self._url, *arguments)
+        command = (self._podman, "--url", self._url, *arguments)
+        return self.host.start(*command, env=self._environment)
 
     def output(self, *arguments: str) -> str:
         """Standard output and standard error of a podman command, which must succeed."""
         program = self.podman(*arguments)
-        assert program.wait(START_TIME) == 0, program.output
+        assert program.wait(PATIENCE) == 0, program.output
         return program.output
 
     @contextmanager
@@ -95,17 +98,36 @@ class Engine:
         additions.write_text(f"services: {{{name}: {{{override}}}}}\n")
         files = ("--file", str(ROOT / "compose.yaml"), "--file", str(additions))
         try:
-            self._compose(*files, "up", "--detach", "--no-build", name)
-            container = Container(self, f"{self._project}_{name}_1")
-            yield container
-            print(f"--- {name}\n{container.log}")
+            self.compose(*files, "up", "--detach", "--no-build", name)
+            with self._logged(f"{self._project}_{name}_1") as container:
+                yield container
         finally:
-            self._compose(*files, "--profile", name, "down", "--timeout", "30")
+            self.compose(*files, "--profile", name, "down", f"--timeout={STOP_TIME}")
 
-    def _compose(self, *arguments: str) -> None:
+    @contextmanager
+    def container(self, *arguments: str) -> Iterator[Container]:
+        """What `docker run` with these arguments runs."""
+        name = f"{self._project}-run"
+        try:
+            self.output("run", "--detach", f"--name={name}", *arguments)
+            with self._logged(name) as container:
+                yield container
+        finally:
+            self.output("rm", "--force", "--ignore", "--time=0", name)
+
+    @contextmanager
+    def _logged(self, name: str) -> Iterator[Container]:
+        container = Container(self, name)
+        try:
+            yield container
+        finally:
+            print(f"--- {name}\n{container.log}")
+
+    def compose(self, *arguments: str) -> str:
         program = self.host.start(
             require("docker-compose"),
             *("--project-name", self._project, *arguments),
-            env={"DOCKER_HOST": self._url},
+            env=self._environment,
         )
-        assert program.wait(START_TIME) == 0, program.output
+        assert program.wait(PATIENCE) == 0, program.output
+        return program.output
