@@ -3,9 +3,9 @@
 #
 # The image is Debian's slim one with our Debian package installed, rather than a virtual environment:
 # every library is the distribution's, so that building the image anew takes in its security fixes,
-# scanners know each file by its package, and nothing is there twice. For an image that can be built
-# again as it was, give BASE by its digest. What is needed to build the package stays in a stage of
-# its own.
+# scanners know each file by its package, and nothing is there twice. BASE by its digest fixes all
+# but the packages that are installed on it; those are as of the archive that it names. What is needed
+# to build the package stays in a stage of its own.
 ARG BASE=debian:13-slim
 
 FROM ${BASE} AS package

@@ -9,14 +9,6 @@ from tests.container.engine import Engine
 from tests.system.harness import ROOT, require, sandbox, unavailable
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Everything here runs containers."""
-    here = Path(__file__).parent
-    for item in items:
-        if here in item.path.parents:
-            item.add_marker("container")
-
-
 @pytest.fixture(scope="session")
 def storage() -> Path:
     """The configuration of podman's storage that has the image."""

@@ -15,6 +15,8 @@ from tests.system.consumers import Chrony, wait_until_they_believe
 from tests.system.daemons import Peer, configure, shm, sock
 from tests.system.harness import ROOT, eventually, require
 
+pytestmark = pytest.mark.container
+
 USER = 65532
 SHIFT = 0.25  # s, by which the peer's clock is ahead
 PEER = "192.0.2.1:8001"  # an address of the host that containers can reach, unlike loopback
@@ -118,6 +120,22 @@ def test_a_client_feeds_chrony_through_a_shared_directory_whenever_it_starts(
             (directory / name).unlink(missing_ok=True)
         assert client.healthy
         assert client.stop() == 0
+
+
+@pytest.mark.usefixtures("peer")
+def test_as_root_without_capabilities_it_uses_the_segment_that_a_consumer_has_made(
+    engine: Engine,
+) -> None:
+    unit = 3
+    chrony = Chrony.by_shm(engine.host, unit)
+    key = f"0x{0x4E545030 + unit:08x}"
+    made = re.compile(rf"^{key} \S+ +root +600 ", re.MULTILINE)
+    eventually(lambda: made.search(engine.host.run(require("ipcs"), "-m")), "chronyd's segment")
+    options = (*HARDENED, "--ipc=host", f"--volume={configured(engine, shm(unit))}")
+    with engine.container(*options, IMAGE, "run") as client:
+        eventually(lambda: "owner root, mode 0600" in client.log, "the remedy")
+    with engine.container(*options, "--user=0:0", IMAGE, "run"):
+        wait_until_they_believe(SHIFT, chrony)
 
 
 def test_without_a_configuration_it_says_what_to_do(engine: Engine) -> None:
