@@ -108,6 +108,10 @@ burst = {burst}
 """
 
 
+def metrics(address: str) -> str:
+    return f'[metrics]\nlisten = "{address}"\n'
+
+
 def refclock(consumer: Path) -> str:
     return f'[[refclock]]\ntype = "sock"\npath = "{consumer}"\n'
 

@@ -8,7 +8,7 @@ from benchmarks.footprint.marks import MIB
 from benchmarks.footprint.results import CHRONYD, CHRONYD_IDLE, IDLE, POLLING, Cost, Results
 from benchmarks.footprint.steady import Usage
 
-LABEL = 36
+LABEL = 40
 
 
 def report(results: Results, found: Iterable[Mark]) -> Iterator[str]:

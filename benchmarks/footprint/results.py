@@ -7,6 +7,7 @@ from benchmarks.footprint.steady import Usage
 
 POLLING = "webntpd, 4 peers at 16 s"
 IDLE = "webntpd, no polls"
+SCRAPED = "webntpd, no polls, scraped each second"
 SERVING = "webntpd as their server"
 CHRONYD = "chronyd, 4 sources at 16 s"
 CHRONYD_IDLE = "chronyd, no polls"
@@ -40,6 +41,11 @@ class Results:
         if not self.polls.get(polling):
             return None
         return cost(self.usages[polling], self.usages[idle], self.polls[polling])
+
+    @property
+    def scraping(self) -> float:
+        """The share of a core that being scraped takes."""
+        return self.usages[SCRAPED].share - self.usages[IDLE].share
 
     def as_dict(self) -> dict[str, object]:
         """For JSON."""

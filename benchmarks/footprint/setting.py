@@ -8,19 +8,30 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.common.process import Process, ProcessError
+from benchmarks.common.process import Process, ProcessError, free_port
 from benchmarks.footprint.daemons import (
     BURST,
+    HOST,
     NEVER,
     POLL,
     chronyd,
     chronyd_server,
+    metrics,
     refclock,
     webntpd,
     webntpd_server,
 )
 from benchmarks.footprint.mailbox import Mailbox, empty_for, mailbox
-from benchmarks.footprint.results import CHRONYD, CHRONYD_IDLE, IDLE, POLLING, SERVING, Results
+from benchmarks.footprint.results import (
+    CHRONYD,
+    CHRONYD_IDLE,
+    IDLE,
+    POLLING,
+    SCRAPED,
+    SERVING,
+    Results,
+)
+from benchmarks.footprint.scraping import scraping
 from benchmarks.footprint.startup import start_ups
 from benchmarks.footprint.steady import usages
 
@@ -83,12 +94,17 @@ def _ours(stack: ExitStack) -> tuple[Side, Path]:
     server, peers = stack.enter_context(webntpd_server(directory))
     configuration = peers + refclock(consumer.path)
     polling = stack.enter_context(webntpd(configuration.format(poll=POLL)))
-    idle = stack.enter_context(webntpd(configuration.format(poll=NEVER)))
+    never = configuration.format(poll=NEVER)
+    idle = stack.enter_context(webntpd(never))
+    address = f"{HOST}:{free_port()}"
+    scraped = stack.enter_context(webntpd(never + metrics(address)))
+    stack.enter_context(scraping(address))
+    daemons = {POLLING: polling, IDLE: idle, SCRAPED: scraped, SERVING: server}
     side = Side(
-        {POLLING: polling.process, IDLE: idle.process, SERVING: server.process},
+        {name: daemon.process for name, daemon in daemons.items()},
         lambda: polling.samples() / BURST,
-        configuration.format(poll=NEVER),
-        (consumer, polling.manager, idle.manager, server.manager),
+        never,
+        (consumer, *(daemon.manager for daemon in daemons.values())),
     )
     return side, polling.control
 

@@ -12,7 +12,16 @@ from benchmarks.footprint.daemons import webntpd
 from benchmarks.footprint.mailbox import Mailbox, empty_for, mailbox
 from benchmarks.footprint.marks import MIB, marks
 from benchmarks.footprint.report import report
-from benchmarks.footprint.results import CHRONYD, CHRONYD_IDLE, IDLE, POLLING, SERVING, Results
+from benchmarks.footprint.results import (
+    CHRONYD,
+    CHRONYD_IDLE,
+    IDLE,
+    POLLING,
+    SCRAPED,
+    SERVING,
+    Results,
+)
+from benchmarks.footprint.scraping import scraping
 from benchmarks.footprint.startup import BARE, DAEMON, INTERPRETER, STATUS, YARDSTICK
 from benchmarks.footprint.steady import Usage, usages
 
@@ -23,8 +32,15 @@ def usage(cpu: float = 0.1, wake_ups: int = 200, resident: int = 50 * MIB) -> Us
     return Usage(100.0, cpu, wake_ups, resident, resident // 2)
 
 
-def results(polling: Usage, *, status: float = 0.06, chronyd: bool = True) -> Results:
-    found = {POLLING: polling, IDLE: usage(cpu=0.02, wake_ups=10), SERVING: usage()}
+def results(
+    polling: Usage, *, scraped: float = 0.1, status: float = 0.06, chronyd: bool = True
+) -> Results:
+    found = {
+        POLLING: polling,
+        IDLE: usage(cpu=0.02, wake_ups=10),
+        SCRAPED: usage(cpu=scraped),
+        SERVING: usage(),
+    }
     polls = {POLLING: 25.0}
     start_ups = {DAEMON: 0.5, STATUS: status, INTERPRETER: 0.02, BARE: 0.01}
     if chronyd:
@@ -59,8 +75,10 @@ def test_what_made_no_polls_has_no_cost() -> None:
 def test_marks_are_met_up_to_their_bounds() -> None:
     assert verdict(results(usage(resident=60 * MIB)), "memory") is True
     assert verdict(results(usage(resident=60 * MIB + 1)), "memory") is False
-    assert verdict(results(usage(cpu=0.199)), "share of a core") is True
-    assert verdict(results(usage(cpu=0.2)), "share of a core") is False
+    assert verdict(results(usage(cpu=0.199)), "4 peers") is True
+    assert verdict(results(usage(cpu=0.2)), "4 peers") is False
+    assert verdict(results(usage(), scraped=1.019), "scrape") is True
+    assert verdict(results(usage(), scraped=1.021), "scrape") is False
     assert verdict(results(usage(), status=0.209), "status") is True
     assert verdict(results(usage(), status=0.211), "status") is False
 
@@ -108,3 +126,11 @@ def test_a_daemon_is_watched_and_asked() -> None:
         assert found.seconds >= 0.01
         assert 0 < found.proportional <= found.resident
         assert found.wake_ups >= 0
+
+
+def test_a_scrape_that_fails_is_told_in_the_end() -> None:
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))  # and does not listen
+        address = "{}:{}".format(*nobody.getsockname())
+        with pytest.raises(OSError, match="refused"), scraping(address):
+            pass
