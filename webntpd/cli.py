@@ -4,12 +4,11 @@ The commands that look at a running daemon answer at once, so the daemon's own p
 longer to import than such a command to run, are imported for the others alone.
 """
 
-import os
-import sys
 from collections.abc import Sequence
 
 from webntpd.arguments import LOOKS, Exit, make_parser
 from webntpd.look import look
+from webntpd.terminal import hang_up
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -22,8 +21,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         return carry_out(arguments)
     except BrokenPipeError:
-        # Whoever read the output has had enough; the interpreter would try once more at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        hang_up()
         return Exit.FAILED
     except KeyboardInterrupt:
         return Exit.INTERRUPTED

@@ -1,14 +1,16 @@
 """The `webntp` command: the reference client's own flags and output lines.
 
 Scripts that were written for the reference keep working. Where it misbehaves this one does not:
-its shared memory gets nothing when no server answered or none agree, where the reference writes
-an offset of 0.
+when no server answers there is no last line that tells a time, and the exit code is 1; and shared
+memory gets nothing then, nor when no majority agrees, where the reference writes an offset of 0.
 """
 
 import argparse
+import re
+import signal
 import sys
-from collections.abc import Sequence
-from datetime import datetime, tzinfo
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 
 import trio
@@ -26,24 +28,39 @@ from webntpd.query.survey import Survey, survey
 from webntpd.refclock import Refclock, RefclockError
 from webntpd.refclock.shm import ShmRefclock
 from webntpd.server import ServerError, ServerParameters
+from webntpd.terminal import hang_up
 
 POLL = 60.0
 """Between two rounds that feed shared memory, s."""
-ORIGINS = "-allow-cross-origin"
+SAMPLES = range(1, 9)
+LAST_UNIT = 255
+SWITCH = re.compile("--?(allow-cross-origin|version|help|h)")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; the exit code. Wrong arguments raise SystemExit(2)."""
-    arguments = make_parser().parse_args(as_go_reads(sys.argv[1:] if argv is None else argv))
+    parser = make_parser()
+    arguments = parser.parse_args(as_go_reads(sys.argv[1:] if argv is None else argv))
     try:
-        if arguments.serve:
-            return serve(arguments)
-        return ask(arguments)
+        if arguments.version:
+            print(f"webntp version {__version__} (webntpd)")
+            return Exit.OK
+        if arguments.help or not (arguments.serve or arguments.urls):
+            parser.print_help()
+            return Exit.OK
+        return serve(arguments) if arguments.serve else ask(arguments)
     except (ConfigError, RefclockError, ServerError) as error:
-        print(f"webntp: {error}", file=sys.stderr)
+        return failed(error)
+    except BrokenPipeError:
+        hang_up()
         return Exit.FAILED
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
+
+
+def failed(reason: object) -> int:
+    print(f"webntp: {reason}", file=sys.stderr)
+    return Exit.FAILED
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -55,25 +72,42 @@ def make_parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
 
-    def flag(name: str, **keys: object) -> None:
-        parser.add_argument(f"-{name}", f"--{name}", **keys)  # type: ignore[arg-type]
+    def flag(*names: str, **keys: object) -> None:
+        dashed = [f"{dashes}{name}" for name in names for dashes in ("-", "--")]
+        parser.add_argument(*dashed, **keys)  # type: ignore[arg-type]
+
+    def switch(*names: str, meaning: str) -> None:
+        flag(*names, type=go_bool, default=False, metavar="BOOL", help=meaning)
 
     flag("serve", default="", metavar="ADDRESS", help="serve this machine's time there")
-    flag("p", type=int, choices=range(1, 9), default=4, metavar="N", help="samples (1 to 8; 4)")
-    flag("shm", type=int, metavar="UNIT", help="ask every minute, and feed ntpd's shared memory")
-    flag("allow-cross-origin", type=go_bool, default=False, help="let web pages of others ask")
+    flag("p", type=integer, default=4, metavar="N", help="samples (1 to 8; 4)")
+    flag("shm", type=unit, metavar="UNIT", help="ask every minute, and feed ntpd's shared memory")
+    switch("allow-cross-origin", meaning="let web pages of others ask")
     path = "leap-seconds.list"
     flag("leap-second-path", type=Path, default=Path(path), metavar="FILE", help="where it is kept")
     flag("leap-second-url", default=DEFAULT_LEAP_URL, metavar="URL", help="where it comes from")
-    flag("version", action="version", version=f"webntp (webntpd {__version__})")
-    flag("help", action="help", help="show this help")
+    switch("version", meaning="show the version")
+    switch("help", "h", meaning="show this help")
     parser.add_argument("urls", nargs="*", metavar="URL")
     return parser
 
 
 def as_go_reads(argv: Sequence[str]) -> list[str]:
-    """The arguments with the switch's value spelt out: Go's switches never take the next word."""
-    return [f"{each}=true" if each.lstrip("-") == ORIGINS[1:] else each for each in argv]
+    """The arguments with a switch's value spelt out: Go's switches never take the next word."""
+    return [f"{each}=true" if SWITCH.fullmatch(each) else each for each in argv]
+
+
+def integer(text: str) -> int:
+    """As Go reads a number: 8, 0x8, 0b1000."""
+    return int(text, 0)
+
+
+def unit(text: str) -> int:
+    """A unit of shared memory."""
+    value = integer(text)
+    if not 0 <= value <= LAST_UNIT:
+        raise argparse.ArgumentTypeError(f"must be 0 to {LAST_UNIT}, not {text}")
+    return value
 
 
 def go_bool(text: str) -> bool:
@@ -89,7 +123,9 @@ def serve(arguments: argparse.Namespace) -> int:
     path: Path = arguments.leap_second_path
     config = Config(
         server=ServerParameters(
-            (arguments.serve,), allow_cross_origin=arguments.allow_cross_origin
+            (arguments.serve,),
+            local=True,  # as the reference, which never asks whether the clock is good
+            allow_cross_origin=arguments.allow_cross_origin,
         ),
         leap_file=path,
         leap_source=LeapSource(arguments.leap_second_url, path),
@@ -100,33 +136,48 @@ def serve(arguments: argparse.Namespace) -> int:
 
 
 def ask(arguments: argparse.Namespace) -> int:
-    specs = [peer_from({"url": url}) for url in dict.fromkeys(arguments.urls)]
+    if arguments.p not in SAMPLES:
+        return failed(f"invalid samples: {arguments.p}")
+    specs = list(servers(arguments.urls))
+    if not specs:
+        return Exit.FAILED
     clock = SystemClock()
-    if arguments.shm is None:
-        return ask_once(specs, arguments.p, clock)
+    # To the reference, too, unit 0 is no unit: its shared memory is root's.
+    if not arguments.shm:
+        found = run_trio(survey, specs, arguments.p, clock)
+        show(found, clock)
+        return Exit.OK if any(answer.estimate for answer in found.answers) else Exit.FAILED
     refclock = ShmRefclock(arguments.shm)
     refclock.open()
     try:
-        run_trio(feed, specs, arguments.p, clock, refclock)
+        run_trio(feed_until_stopped, specs, arguments.p, clock, refclock)
     finally:
         refclock.close()
     return Exit.OK
 
 
-def ask_once(specs: Sequence[PeerSpec], samples: int, clock: Clock) -> int:
-    found = run_trio(survey, specs, samples, clock)
-    show(found)
-    answers = [(each.spec.name, each.estimate) for each in found.answers if each.estimate]
-    if not answers:
-        return Exit.FAILED if specs else Exit.OK
-    name, estimate = min(answers, key=lambda answer: answer[1].delay)
-    now_ns = clock.realtime_ns() + round(estimate.offset * NS_PER_S)
-    print(f"{go_time(now_ns)}, server {name}, offset {estimate.offset:.6f}")
-    return Exit.OK
+def servers(urls: Iterable[str]) -> Iterator[PeerSpec]:
+    """The servers to ask; a line for each URL that can be none."""
+    for url in dict.fromkeys(urls):
+        try:
+            yield peer_from({"url": url})
+        except ConfigError as error:
+            print_error(url, error)
+
+
+async def feed_until_stopped(
+    specs: Sequence[PeerSpec], samples: int, clock: Clock, refclock: Refclock
+) -> None:
+    """Feed until SIGTERM, as a service is stopped: what is in the memory has to be taken back."""
+    with trio.open_signal_receiver(signal.SIGTERM) as signals:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(feed, specs, samples, clock, refclock)
+            await anext(signals)
+            nursery.cancel_scope.cancel()
 
 
 async def feed(specs: Sequence[PeerSpec], samples: int, clock: Clock, refclock: Refclock) -> None:
-    """Ask every minute, and publish, until interrupted."""
+    """Ask every minute, and publish, until cancelled."""
     while True:
         next_round = trio.current_time() + POLL
         await ask_and_publish(specs, samples, clock, refclock)
@@ -138,7 +189,7 @@ async def ask_and_publish(
 ) -> None:
     """Publish what a majority of the servers says now; nothing, if there is none."""
     found = await survey(specs, samples, clock)
-    show(found)
+    show(found, clock)
     if found.combined is None:
         return
     leaps = [answer.leap for answer in found.answers if answer.spec.name in found.survivors]
@@ -152,20 +203,30 @@ async def ask_and_publish(
     )
 
 
-def show(found: Survey) -> None:
-    """A line for each server: on the standard output what answered, on the other what did not."""
+def show(found: Survey, clock: Clock) -> None:
+    """A line for each server, and a last one for that of the least delay, if any answered."""
     for answer in found.answers:
         if estimate := answer.estimate:
             offset, delay = f"{estimate.offset:.6f}", f"{estimate.delay:.6f}"
-            print(f"server {answer.spec.name}, offset {offset}, delay {delay}", flush=True)
+            print(f"server {answer.spec.name}, offset {offset}, delay {delay}")
         elif failure := answer.failure:
-            line = f"server {answer.spec.name}, error {failure.rejection}: {failure.detail}"
-            print(line, file=sys.stderr)
+            print_error(answer.spec.name, f"{failure.rejection}: {failure.detail}")
+    answers = [(each.spec.name, each.estimate) for each in found.answers if each.estimate]
+    if answers:
+        name, nearest = min(answers, key=lambda answer: answer[1].delay)
+        now_ns = clock.realtime_ns() + round(nearest.offset * NS_PER_S)
+        print(f"{go_time(now_ns)}, server {name}, offset {nearest.offset:.6f}")
+    sys.stdout.flush()
 
 
-def go_time(unix_ns: int, zone: tzinfo | None = None) -> str:
-    """As Go prints a time: 2017-03-11 18:25:10.905049427 +0900 JST. `zone` is the local one."""
+def print_error(url: str, reason: object) -> None:
+    """On the standard output, as the reference does it."""
+    print(f"{url}: Error {reason}", flush=True)
+
+
+def go_time(unix_ns: int) -> str:
+    """As Go prints a local time: 2017-03-11 18:25:10.905049427 +0900 JST."""
     seconds, nanoseconds = divmod(unix_ns, NS_PER_S)
-    at = datetime.fromtimestamp(seconds, zone).astimezone(zone)
+    at = datetime.fromtimestamp(seconds).astimezone()
     fraction = f".{nanoseconds:09d}".rstrip("0").rstrip(".")
     return f"{at:%Y-%m-%d %H:%M:%S}{fraction} {at:%z %Z}"

@@ -1,12 +1,19 @@
 """Lines on a terminal that are drawn anew in place, and plain lines where there is no terminal."""
 
+import os
 import shutil
+import sys
 from collections.abc import Sequence
 from typing import TextIO
 
 UP_AND_CLEAR = "\x1b[{}F\x1b[J"
 """ECMA-48: to the beginning of the line so many lines above, and erase from there on."""
 CLEAR_LINE = "\r\x1b[K"
+
+
+def hang_up() -> None:
+    """Whoever read the output has had enough; the interpreter would try once more at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class LiveView:

@@ -2,20 +2,25 @@
 
 import re
 import socket
+import time
 from collections.abc import Iterator
-from datetime import timedelta, timezone
 
 import pytest
+import trio
+import trio.testing
 
+from tests.unit.builders import estimate
 from tests.unit.test_cli import announced_address, webntpd
 from webntpd import __version__
 from webntpd.clock import SystemClock
-from webntpd.compat import as_go_reads, ask_and_publish, go_time, main, make_parser
-from webntpd.config import peer_from
+from webntpd.compat import as_go_reads, ask_and_publish, feed, go_time, main, make_parser, show
+from webntpd.config import PeerSpec, peer_from
 from webntpd.ntp.types import Publication
+from webntpd.query.survey import Answer, Survey
 from webntpd.status import RefclockStatus
 
 SHIFT = 3.0
+AT = 1_489_224_310 * 1_000_000_000  # 2017-03-11 09:25:10 UTC
 LINE = re.compile(r"server (\S+), offset (-?\d+\.\d{6}), delay (\d+\.\d{6})")
 LAST = re.compile(
     r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{1,9} [+-]\d{4} \S+, server (\S+), offset (\S+)"
@@ -66,8 +71,29 @@ def test_what_is_not_given_is_as_in_the_reference() -> None:
     assert arguments.allow_cross_origin is False
 
 
+def test_numbers_are_written_as_for_go() -> None:
+    arguments = make_parser().parse_args(["-p", "0b11", "-shm", "0x2"])
+    assert (arguments.p, arguments.shm) == (3, 2)
+
+
+def test_only_a_flag_is_a_switch_and_takes_a_value_after_an_equals_sign() -> None:
+    words = ["-leap-second-path", "help", "-version=false", "--allow-cross-origin=0", "http://a/"]
+    arguments = make_parser().parse_args(as_go_reads(words))
+    assert str(arguments.leap_second_path) == "help"
+    assert (arguments.version, arguments.help, arguments.allow_cross_origin) == (False,) * 3
+
+
 @pytest.mark.parametrize(
-    "words", [["-p", "9"], ["-p", "0"], ["-allow-cross-origin=maybe"], ["-nonsense"], ["-s", "x"]]
+    "words",
+    [
+        ["-p", "four"],
+        ["-allow-cross-origin=maybe"],
+        ["-nonsense"],
+        ["-s", "x"],
+        ["-shm", "-1"],
+        ["-shm=256"],
+    ],
+    ids=str,
 )
 def test_wrong_flags_end_with_2(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exit_:
@@ -76,14 +102,28 @@ def test_wrong_flags_end_with_2(words: list[str], capsys: pytest.CaptureFixture[
     assert "webntp: error" in capsys.readouterr().err
 
 
-def test_the_version_and_the_help_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
-    for word in ("-version", "--help"):
-        with pytest.raises(SystemExit) as exit_:
-            main([word])
-        assert exit_.value.code == 0
-    printed = capsys.readouterr().out
-    assert __version__ in printed
-    assert "-leap-second-path" in printed
+@pytest.mark.parametrize("samples", [0, 9])
+@pytest.mark.parametrize("shm", [[], ["-shm", "2"]])
+def test_a_number_of_samples_that_cannot_be_ends_with_1(
+    samples: int, shm: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["-p", str(samples), *shm, "http://a/"]) == 1
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err) == ("", f"webntp: invalid samples: {samples}\n")
+
+
+@pytest.mark.parametrize("words", [["-help"], ["--help"], ["-h"], [], ["-shm", "2"], ["-p", "9"]])
+def test_the_help_is_printed_on_request_and_where_there_is_nothing_to_do(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words) == 0
+    assert "-leap-second-path" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("word", ["-version", "--version"])
+def test_the_version_is_printed(word: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([word]) == 0
+    assert capsys.readouterr().out == f"webntp version {__version__} (webntpd)\n"
 
 
 def test_a_line_for_each_server_and_a_last_one_for_the_nearest(
@@ -101,18 +141,53 @@ def test_a_line_for_each_server_and_a_last_one_for_the_nearest(
     assert abs(float(final[2]) - SHIFT) < 0.1
 
 
-def test_who_does_not_answer_is_named_on_the_error_output(
+def test_who_does_not_answer_is_named_and_no_time_is_told(
     nobody: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["-p", "1", f"http://{nobody}/"]) == 1
-    printed = capsys.readouterr()
-    assert printed.out == ""
-    assert printed.err.startswith(f"server http://{nobody}/, error connect: ")
+    assert re.fullmatch(rf"http://{nobody}/: Error connect: .*\n", capsys.readouterr().out)
 
 
-def test_a_url_that_is_none_ends_with_1(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["ftp://a/"]) == 1
-    assert "webntp: " in capsys.readouterr().err
+def test_one_that_fails_does_not_keep_the_others_from_being_asked(
+    server: str, nobody: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    urls = ["ftp://a/", f"ws://{nobody}/", f"ws://{server}/"]
+    assert main(["-p", "1", *urls]) == 0
+    first, second, third, last = capsys.readouterr().out.splitlines()
+    assert first.startswith("ftp://a/: Error url: must begin with ")
+    assert second.startswith(f"{urls[1]}: Error connect: ")
+    assert LINE.fullmatch(third)
+    assert LAST.fullmatch(last)
+
+
+@pytest.mark.parametrize("shm", [[], ["-shm", "2"]])
+def test_without_any_server_to_ask_it_ends_with_1(
+    shm: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*shm, "ftp://a/"]) == 1
+    assert capsys.readouterr().out.startswith("ftp://a/: Error ")
+
+
+def test_unit_0_is_no_unit(server: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["-p", "1", "-shm", "0", f"ws://{server}/"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 2
+
+
+def test_the_last_line_is_of_the_server_with_the_least_delay(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    answers = [
+        Answer(peer_from({"url": f"http://{name}/"}), 1, estimate(offset, delay=delay))
+        for name, offset, delay in [("a", 0.1, 0.03), ("b", -0.000066, 0.001453), ("c", 0.0, 0.02)]
+    ]
+    show(Survey((*answers,), None), SystemClock())
+    *lines, last = capsys.readouterr().out.splitlines()
+    assert lines == [
+        "server http://a/, offset 0.100000, delay 0.030000",
+        "server http://b/, offset -0.000066, delay 0.001453",
+        "server http://c/, offset 0.000000, delay 0.020000",
+    ]
+    assert last.endswith(", server http://b/, offset -0.000066")
 
 
 async def test_a_round_publishes_what_the_servers_say(server: str) -> None:
@@ -128,10 +203,62 @@ async def test_a_round_without_an_answer_publishes_nothing(nobody: str) -> None:
     assert refclock.published == []
 
 
+class Rounds(list[PeerSpec]):
+    """No servers, and the times at which they were asked."""
+
+    def __init__(self) -> None:
+        self.times: list[float] = []
+
+    def __iter__(self) -> Iterator[PeerSpec]:
+        self.times.append(trio.current_time())
+        return super().__iter__()
+
+
+async def test_shared_memory_is_fed_every_minute(autojump_clock: trio.testing.MockClock) -> None:
+    rounds, refclock = Rounds(), RecordingRefclock()
+    with trio.move_on_after(150):
+        await feed(rounds, 1, SystemClock(), refclock)
+    assert rounds.times == [0, 60, 120]
+    assert refclock.published == []
+
+
+@pytest.fixture
+def zone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The local time zone that the test asks for, in POSIX's notation."""
+    with monkeypatch.context() as environment:
+        environment.setenv("TZ", request.param)
+        time.tzset()
+        yield
+    time.tzset()
+
+
 @pytest.mark.parametrize(
-    ("nanoseconds", "fraction"), [(905049427, ".905049427"), (500_000_000, ".5"), (0, "")]
+    ("zone", "printed"),
+    [
+        ("JST-9", "2017-03-11 18:25:10 +0900 JST"),
+        ("UTC0", "2017-03-11 09:25:10 +0000 UTC"),
+        ("EST5EDT,M3.2.0,M11.1.0", "2017-03-11 04:25:10 -0500 EST"),
+        ("<-03>3", "2017-03-11 06:25:10 -0300 -03"),
+        ("IST-5:30", "2017-03-11 14:55:10 +0530 IST"),
+    ],
+    indirect=["zone"],
 )
-def test_times_are_printed_as_go_prints_them(nanoseconds: int, fraction: str) -> None:
-    japan = timezone(timedelta(hours=9), "JST")
-    at_ns = 1_489_224_310 * 1_000_000_000 + nanoseconds
-    assert go_time(at_ns, japan) == f"2017-03-11 18:25:10{fraction} +0900 JST"
+def test_a_time_has_the_local_zone_and_its_name(zone: None, printed: str) -> None:
+    assert go_time(AT) == printed
+
+
+@pytest.mark.parametrize("zone", ["EST5EDT,M3.2.0,M11.1.0"], indirect=True)
+def test_the_hour_that_comes_twice_is_told_apart_by_its_zone(zone: None) -> None:
+    before = 1_509_859_800 * 1_000_000_000  # 2017-11-05 05:30 UTC, half an hour before the change
+    assert go_time(before) == "2017-11-05 01:30:00 -0400 EDT"
+    assert go_time(before + 3600 * 1_000_000_000) == "2017-11-05 01:30:00 -0500 EST"
+
+
+@pytest.mark.parametrize("zone", ["JST-9"], indirect=True)
+@pytest.mark.parametrize(
+    ("nanoseconds", "fraction"), [(905049427, ".905049427"), (500_000_000, ".5"), (1, ".000000001")]
+)
+def test_a_fraction_has_the_digits_that_it_needs(
+    zone: None, nanoseconds: int, fraction: str
+) -> None:
+    assert go_time(AT + nanoseconds) == f"2017-03-11 18:25:10{fraction} +0900 JST"
