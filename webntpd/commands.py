@@ -172,17 +172,18 @@ def consumer_config(arguments: argparse.Namespace) -> int:
 
 
 UNITS_INSTALLED = """
-Then:
+Then, with servers named in /etc/webntpd.toml:
     systemd-sysusers
     systemctl daemon-reload
-    webntpd check-config        # after naming servers in /etc/webntpd.toml
+    {command} check-config
     systemctl enable --now webntpd"""
 
 
 def install_unit(_arguments: argparse.Namespace) -> int:
-    for path in units.install(units.data_directory(), units.command()):
+    command = units.command()
+    for path in units.install(units.data_directory(), command):
         print(f"wrote {path}")
-    print(UNITS_INSTALLED)
+    print(UNITS_INSTALLED.format(command=command))
     return Exit.OK
 
 

@@ -1,3 +1,4 @@
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -5,6 +6,11 @@ import pytest
 
 from tests.boot import parts
 from tests.boot.machine import PACKAGE, Machine, bare_image, booted, copied
+
+
+def pytest_configure() -> None:
+    """Let a terminated run end as an interrupted one does: no machine, no file is left behind."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -18,7 +24,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def image() -> Iterator[Path]:
     """The files of a machine on which an administrator has installed the package, and no more."""
-    with copied(bare_image()) as root:
+    with bare_image() as root:
         with booted(root) as machine:
             machine.install(PACKAGE)
             machine.power_off()

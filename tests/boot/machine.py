@@ -5,9 +5,11 @@ ask for CAP_SYS_TIME, so it has that, too, but only in its own user namespace, w
 nobody set a clock; and a filter refuses the very system calls before the kernel is even asked.
 """
 
+import fcntl
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -34,8 +36,9 @@ ENVIRONMENT = {
     "HOME": "/root",
     "DEBIAN_FRONTEND": "noninteractive",
 }
-CONSUMERS = ("chrony", "ntpsec", "ntpd-rs")
+AT_HAND = ("chrony", "ntpsec", "ntpd-rs", "python3-venv")
 PACKAGE = "/root/webntpd.deb"
+WHEEL = f"/root/webntpd-{__version__}-py3-none-any.whl"
 INSTALL = ("apt-get", "-qq", "install", "--yes", "--no-install-recommends")
 
 
@@ -125,9 +128,9 @@ class Machine:
         self.run("mkdir", "-p", str(Path(path).parent))
         self.run("tee", path, stdin=text)
 
-    def install(self, package: str) -> None:
+    def install(self, *what: str) -> None:
         """From what was downloaded: the machine reaches no network."""
-        self.run(*INSTALL, package)
+        self.run(*INSTALL, *what)
 
     def property(self, unit: str, name: str) -> str:
         return self.run("systemctl", "show", "--value", f"--property={name}", unit).strip()
@@ -185,7 +188,8 @@ def copied(root: Path) -> Iterator[Path]:
         yield copy
 
 
-def bare_image() -> Path:
+@contextmanager
+def bare_image() -> Iterator[Path]:
     """The files of a machine that has every package at hand, and none of ours installed."""
     if os.geteuid() != 0:
         unavailable("only root can boot a machine")
@@ -196,7 +200,28 @@ def bare_image() -> Path:
         unavailable(f"{package} is not built: make deb")
     maker = (ROOT / "packaging/debian-root", "boot", "dbus", "systemd", "systemd-sysv")
     root = Path(subprocess.run(maker, check=True, stdout=subprocess.PIPE, text=True).stdout.strip())
+    with ExitStack() as copy:
+        with alone_with(root):
+            provide(root, package)
+            files = copy.enter_context(copied(root))
+        yield files
+
+
+@contextmanager
+def alone_with(root: Path) -> Iterator[None]:
+    """Nobody else, such as another working copy, uses the kept root meanwhile."""
+    with Path(f"{root}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def provide(root: Path, package: Path) -> None:
+    """Put there what an administrator would fetch: packages, and the wheel for pip."""
     shutil.copy(package, f"{root}{PACKAGE}")
-    for wanted in (PACKAGE, *CONSUMERS):
-        subprocess.run(["chroot", root, *INSTALL, "--download-only", wanted], check=True)
-    return root
+    pip = (sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation")
+    subprocess.run([*pip, f"--wheel-dir={root}{Path(WHEEL).parent}", ROOT], check=True)
+    # A test's machine need not survive the loss of power.
+    Path(root, "etc/dpkg/dpkg.cfg.d/no-sync").write_text("force-unsafe-io\n")
+    for wanted in (PACKAGE, *AT_HAND):
+        fetch = (ROOT / "packaging/apt-in", root, "install", "--yes", "--no-install-recommends")
+        subprocess.run([*fetch, "--download-only", wanted], check=True)

@@ -4,6 +4,7 @@ The peer is a server on the same machine. Only what keeps a consumer from failin
 cannot set differs from a machine of one's own.
 """
 
+import json
 import re
 
 from tests.boot.machine import Machine
@@ -21,8 +22,8 @@ local = true
 PEER = """
 [[peer]]
 url = "ws://127.0.0.1:8080/"
-minpoll = 2
-maxpoll = 2
+minpoll = 1
+maxpoll = 1
 burst = 2
 iburst = 4
 burst_interval = 0.5
@@ -67,10 +68,49 @@ def undo(machine: Machine) -> None:
 
 def start(machine: Machine, *refclocks: str) -> None:
     """Start a server and the daemon that polls it, with these outputs."""
-    machine.write(SERVER_CONFIG, SERVER)
-    machine.write(CONFIG, PEER + "".join(refclocks))
+    configure(machine, *refclocks)
     machine.run("systemctl", "start", "webntpd-server", "webntpd")
     machine.says("webntpd", "synchronised to ws://127.0.0.1:8080/")
+
+
+def configure(machine: Machine, *sections: str) -> None:
+    """Write the files of the server and of the daemon that polls it."""
+    machine.write(SERVER_CONFIG, SERVER)
+    machine.write(CONFIG, PEER + "".join(sections))
+
+
+def kill(machine: Machine) -> None:
+    """Kill the daemon, and wait until systemd has started it again."""
+    machine.forget_journal()
+    machine.run("systemctl", "kill", "--signal=KILL", "webntpd")
+    restarted(machine)
+    machine.says("webntpd", "first sample published")
+
+
+def restarted(machine: Machine, patience: float = 30.0) -> None:
+    """Wait until systemd has started the daemon again, once."""
+
+    def again() -> bool:
+        active = machine.property("webntpd", "ActiveState") == "active"
+        return active and machine.property("webntpd", "NRestarts") == "1"
+
+    eventually(again, "webntpd is restarted", patience=patience)
+
+
+def segments(machine: Machine) -> list[list[str]]:
+    """The shared memory segments as ipcs lists them, but for who is attached."""
+    lines = machine.run("ipcs", "-m").splitlines()
+    return [line.split()[:5] for line in lines if line.startswith("0x4e54503")]
+
+
+def consumed(machine: Machine) -> None:
+    """Wait until the daemon sees that its last sample but one was read from shared memory."""
+
+    def taken() -> bool:
+        state = json.loads(machine.run("webntpd", "status", "--json"))
+        return state["refclocks"][0]["consumed"] is True
+
+    eventually(taken, "a sample is consumed")
 
 
 def drop_in(machine: Machine, unit: str, text: str) -> None:
@@ -116,6 +156,16 @@ def install_ntpd_rs(machine: Machine) -> None:
     machine.run("systemctl", "restart", "ntpd-rs")
 
 
+def chrony_hears(machine: Machine, refid: str) -> None:
+    """Wait until chrony has had a sample of the refclock, whether it follows that or not."""
+
+    def heard() -> bool:
+        sources = machine.attempt("chronyc", "-n", "sources").stdout
+        return re.search(rf"^#. {refid} +\d+ +\d+ +0*[1-7]", sources, re.MULTILINE) is not None
+
+    eventually(heard, f"chrony hears {refid}", patience=60)
+
+
 def chrony_selects(machine: Machine, refid: str = "WEB") -> None:
     """Wait until chrony follows the refclock."""
 
@@ -123,6 +173,15 @@ def chrony_selects(machine: Machine, refid: str = "WEB") -> None:
         return f"#* {refid} " in machine.attempt("chronyc", "-n", "sources").stdout
 
     eventually(selected, f"chrony selects {refid}", patience=60)
+
+
+def ntpd_rs_is_synchronised(machine: Machine) -> None:
+    """Wait until ntpd-rs follows the refclock, its only source."""
+
+    def synchronised() -> bool:
+        return "Stratum: 1\n" in machine.attempt("ntp-ctl", "status").stdout
+
+    eventually(synchronised, "ntpd-rs is of stratum 1", patience=120)
 
 
 def ntpsec_follows(machine: Machine, reach: str = "[1-7]+", patience: float = 60) -> None:
