@@ -1,0 +1,20 @@
+"""What is for root, run by somebody else."""
+
+import subprocess
+
+import pytest
+
+from tests.system.harness import ROOT, require
+
+pytestmark = pytest.mark.system
+
+
+def test_the_package_is_not_built() -> None:
+    nobody = (require("unshare"), "--user", "--map-user=1000")
+    done = subprocess.run(
+        [*nobody, ROOT / "packaging/build-deb"], check=False, capture_output=True, text=True
+    )
+    assert done.returncode != 0
+    assert done.stderr == (
+        "debian-root: only root can make the Debian in which the package is built and booted\n"
+    )
