@@ -45,14 +45,13 @@ def test_the_watchdog_restarts_a_daemon_whose_main_loop_stalls(machine: Machine)
     machine.run("mkfifo", "--mode=0644", HANGING)
     # Opens it when the daemon does, and keeps it open, while it is there for nobody else.
     machine.run("systemd-run", "--quiet", "--unit=hang", "sh", "-ec", HANG)
-    machine.write(CONFIG, PEER + SHM + f'[leap]\nfile = "{HANGING}"\n')
-    machine.run("systemctl", "reload", "webntpd")
+    machine.write(CONFIG, PEER + SHM + f'[leap]\ncache = "{HANGING}"\n')
+    machine.run("systemctl", "reload", "--no-block", "webntpd")
     eventually(lambda: machine.attempt("test", "-e", HANGING).returncode, "the daemon reads it")
-    assert machine.property("webntpd", "SubState") == "reload-notify"
+    assert machine.property("webntpd", "ActiveState") == "reloading"
     parts.restarted(machine, patience=WATCHDOG + 60)
     assert "Watchdog timeout" in machine.journal("webntpd")
     assert "reloaded" not in machine.journal("webntpd")
-    machine.says("webntpd", f"no leap-seconds list at {HANGING}")
     machine.run("systemctl", "stop", "hang")
 
 
