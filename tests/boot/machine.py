@@ -20,6 +20,8 @@ from webntpd import __version__
 
 BOOT_TIME = 90.0  # s, at most
 COMMAND_TIME = 120.0  # s: installing a package is the longest
+MEMORY = Path("/dev/shm")
+ROOM = 3 << 30  # bytes: two copies, and what is installed in them
 NSPAWN = (
     "--quiet",
     "--register=no",
@@ -181,8 +183,13 @@ def control_group() -> Iterator[Path]:
 
 @contextmanager
 def copied(root: Path) -> Iterator[Path]:
-    """A copy of a machine's files, which goes away in the end."""
-    with tempfile.TemporaryDirectory(prefix="webntpd-boot-") as directory:
+    """A copy of a machine's files, which goes away in the end.
+
+    It is in memory if that has room: a machine makes and forgets thousands of files.
+    """
+    roomy = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOM
+    place = MEMORY if roomy else None
+    with tempfile.TemporaryDirectory(prefix="webntpd-boot-", dir=place) as directory:
         copy = Path(directory, "root")
         subprocess.run(["cp", "-a", "--reflink=auto", root, copy], check=True)
         yield copy
