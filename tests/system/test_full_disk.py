@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.system.harness import require, unavailable
-from tests.unit.test_leapfetch import NEW, NOW, OLD, PUBLISHED, ok, serving
+from tests.unit.test_leap import PUBLISHED
+from tests.unit.test_leapfetch import NEW, NOW, OLD, ok, serving
 from webntpd.leapfetch import LeapSource, renewed, replace
 
 pytestmark = pytest.mark.system
