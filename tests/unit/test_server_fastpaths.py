@@ -310,6 +310,17 @@ def test_a_known_request_gets_the_date_and_state_of_its_own_second() -> None:
     assert found.headers["date"] == "Sat, 11 Mar 2017 09:27:55 GMT"
 
 
+def test_a_message_gets_the_state_of_its_own_second() -> None:
+    parts = Parts()
+    site = parts.site()
+    connection = Connection(site, parts.caller())
+    connection.receive(UPGRADE, T0)
+    assert b'"sync":true' in connection.receive(frame(TOKEN), T0)
+    parts.state = ClockState(synchronised=False, max_error=16.0)
+    site.refresh(T0 + NS_PER_S)
+    assert b'"sync":false' in connection.receive(frame(TOKEN), T0 + NS_PER_S)
+
+
 def test_what_is_remembered_is_bounded_and_the_last_used_stays() -> None:
     site = Parts().site()
     caller = Parts().caller()
