@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import os
 import resource
 import select
@@ -388,6 +389,24 @@ async def test_running_out_of_descriptors_pauses_and_recovers(
         await stream.send_all(GET)
         mock_clock.jump(2 * TICK)
         await read_reply(stream)
+
+
+async def test_without_clients_nothing_wakes_it_up(mock_clock: trio.testing.MockClock) -> None:
+    async with running() as server:
+
+        async def deadline() -> float:
+            await trio.testing.wait_all_tasks_blocked()
+            return trio.lowlevel.current_statistics().seconds_to_next_deadline
+
+        assert await deadline() == math.inf
+        async with await server.connect() as client:
+            await client.send_all(GET)
+            await read_reply(client)
+            assert await deadline() <= TICK
+        while server.counters.status().connections:
+            await trio.testing.wait_all_tasks_blocked()
+        mock_clock.jump(TICK)
+        assert await deadline() == math.inf
 
 
 async def exchange(client: WebSocketConnection, token: str) -> tuple[Reply, int]:

@@ -78,6 +78,9 @@ class Clients:
             client = self._known[share] = Client(self._limits, self._now_ns)
         return client
 
+    def __len__(self) -> int:
+        return len(self._known)
+
     def prune(self) -> None:
         """Forget those that have nothing left to be remembered for."""
         for share in [share for share, client in self._known.items() if client.forgettable]:

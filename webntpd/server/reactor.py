@@ -58,6 +58,7 @@ class Reactor:
         self._listeners = {listener.socket.fileno(): listener for listener in listeners}
         self._listening = False
         self._channels: dict[int, Channel] = {}
+        self._busy = trio.Event()  # there is something to look after
 
     async def run(self) -> None:
         """Serve until cancelled. Call stop() after it in any case."""
@@ -134,6 +135,7 @@ class Reactor:
     def _pause(self, reason: OSError) -> None:
         """Out of descriptors or memory: a listener that stays ready would make us spin."""
         logger.warning("no new connections for a moment: %s", reason.strerror)
+        self._busy.set()
         for fd in self._listeners:
             self._epoll.unregister(fd)
         self._listening = False
@@ -175,6 +177,7 @@ class Reactor:
         )
         fd = sock.fileno()
         self._channels[fd] = channel
+        self._busy.set()
         self._epoll.register(fd, channel.interest)
         self._counters.accepted += 1
         self._counters.connections += 1
@@ -182,7 +185,9 @@ class Reactor:
             client.connections += 1
 
     async def _watch_deadlines(self) -> None:
+        """Look after what time alone changes. Without clients there is nothing to wake up for."""
         while True:
+            await self._busy.wait()
             await trio.sleep(TICK)
             now = trio.current_time()
             for fd, channel in list(self._channels.items()):
@@ -192,3 +197,5 @@ class Reactor:
             self._reception.clients.prune()
             if not self._listening:
                 self._listen()
+            if not self._channels and not self._reception.clients:
+                self._busy = trio.Event()
