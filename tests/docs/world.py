@@ -34,6 +34,8 @@ OTHERS = """
 type = "shm"
 [statistics]
 directory = "/var/log/webntpd"
+[metrics]
+listen = "127.0.0.1:9976"
 """
 CHRONY = "cmdport 323\nport 0\nbindcmdaddress 127.0.0.1\npidfile /run/chronyd.pid\n"
 
