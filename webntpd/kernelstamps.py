@@ -65,7 +65,8 @@ def receive(sock: socket.socket, size: int) -> tuple[bytes, int | None]:
     data, ancillary, _, _ = sock.recvmsg(size, _ANCILLARY_SIZE)
     for level, kind, content in ancillary:
         if kind == SO_TIMESTAMPING_NEW and level == socket.SOL_SOCKET:
-            return data, _software_ns(content)
+            seconds, ns = _first_timespec(content)
+            return data, (seconds * NS_PER_S + ns) or None
     return data, None
 
 
@@ -79,16 +80,12 @@ def drain(sock: socket.socket) -> Iterator[tuple[int, int]]:
         stamp_ns = end = None
         for level, kind, content in ancillary:
             if (level, kind) == (socket.SOL_SOCKET, SO_TIMESTAMPING_NEW):
-                stamp_ns = _software_ns(content)
+                seconds, ns = _first_timespec(content)
+                stamp_ns = (seconds * NS_PER_S + ns) or None
             elif (level, kind) in _EXTENDED_ERRORS:
                 end = _end(content)
         if stamp_ns is not None and end is not None:
             yield end, stamp_ns
-
-
-def _software_ns(content: bytes) -> int | None:
-    seconds, ns = _first_timespec(content)
-    return (seconds * NS_PER_S + ns) or None
 
 
 def _end(content: bytes) -> int | None:

@@ -86,7 +86,18 @@ class Channel:
                 return
             data, stamp_ns = kernelstamps.receive(self.socket, READ_SIZE)
             if data and not self._lingering:
-                self._answer(data, stamp_ns, now)
+                clock = self._clock
+                arrived_ns = clock.realtime_ns() if stamp_ns is None else stamp_ns + clock.shift_ns
+                connection = self._connection
+                output = connection.receive(data, arrived_ns)
+                if connection.interleaved:
+                    self._stamp_departures()
+                if output:
+                    self._send(output, now)
+                if connection.steady and not (self._unsent or self._requesting):
+                    self._since = now
+                else:
+                    self._conclude(now)
             else:
                 self._discard(len(data))
             if events != _DATA or len(data) == READ_SIZE:
@@ -119,21 +130,6 @@ class Channel:
             self._send(b"", now)
             self._conclude(now)
         return not self._unsent
-
-    def _answer(self, data: bytes, stamp_ns: int | None, now: float) -> None:
-        clock = self._clock
-        arrived_ns = clock.realtime_ns() if stamp_ns is None else stamp_ns + clock.shift_ns
-        connection = self._connection
-        output = connection.receive(data, arrived_ns)
-        if connection.interleaved:
-            self._stamp_departures()
-        if output:
-            self._send(output, now)
-        if connection.steady and not self._unsent:
-            self._requesting = False
-            self._since, self._patience = now, self._limits.idle_time
-        else:
-            self._conclude(now)
 
     def _send(self, output: bytes, now: float) -> None:
         if self._unsent:
