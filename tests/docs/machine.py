@@ -20,7 +20,7 @@ STANDINS = ROOT / "tests/docs/standins"
 PROGRAMS = (
     "bash", "cat", "chgrp", "chmod", "chronyc", "cp", "curl", "env", "grep", "head", "ip",
     "ipcrm", "ipcs", "ln", "ls", "mkdir", "openssl", "promtool", "python3", "rm", "sed", "sh",
-    "socat", "ss", "systemd-sysusers", "tail",
+    "socat", "ss", "systemd-sysusers", "systemd-tmpfiles", "tail",
 )  # fmt: skip
 """What runs for real."""
 LINKS = "/run/docs"
