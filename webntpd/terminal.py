@@ -8,6 +8,8 @@ from typing import TextIO
 
 UP_AND_CLEAR = "\x1b[{}F\x1b[J"
 """ECMA-48: to the beginning of the line so many lines above, and erase from there on."""
+HOME_AND_CLEAR = "\x1b[H\x1b[J"
+"""To the upper left corner, and erase from there on."""
 CLEAR_LINE = "\r\x1b[K"
 
 
@@ -26,6 +28,8 @@ class LiveView:
         self._stream = stream
         self._live = stream.isatty()
         self._block: Sequence[str] = ()
+        self._drawn = 0
+        self._size = shutil.get_terminal_size()
 
     def show(self, lines: Sequence[str]) -> None:
         """Draw `lines` in the place of the block; without a terminal, print those that are new."""
@@ -51,13 +55,21 @@ class LiveView:
         self._stream.flush()
 
     def _erase(self) -> None:
-        if self._block:
-            self._stream.write(UP_AND_CLEAR.format(len(self._block)))
+        size = shutil.get_terminal_size()
+        if self._drawn and size != self._size:
+            # The terminal may have wrapped and moved what was there: nobody knows where it is now.
+            self._stream.write(HOME_AND_CLEAR)
+        elif self._drawn:
+            self._stream.write(UP_AND_CLEAR.format(self._drawn))
+        self._size = size
 
     def _draw(self) -> None:
-        # A line that wraps would be two, and the next erasing would leave one behind.
-        width = shutil.get_terminal_size().columns
-        self._stream.write("".join(f"{line[:width]}\n" for line in self._block))
+        # A line that wraps would be two, and one that scrolls out of sight is out of reach: the
+        # next erasing would leave it behind. The cursor has the last row.
+        width, height = self._size
+        lines = self._block[: height - 1]
+        self._stream.write("".join(f"{line[:width]}\n" for line in lines))
+        self._drawn = len(lines)
 
 
 class Progress:

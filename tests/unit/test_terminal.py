@@ -20,7 +20,7 @@ class Screen(io.StringIO):
     @property
     def rows(self) -> list[str]:
         rows = [""]
-        for token in re.findall(r"\x1b\[\d*[FJK]|\n|\r|[^\x1b\n\r]+", self.getvalue()):
+        for token in re.findall(r"\x1b\[\d*[FHJK]|\n|\r|[^\x1b\n\r]+", self.getvalue()):
             if token == "\n":
                 rows.append("")
             elif token == "\r":
@@ -31,6 +31,8 @@ class Screen(io.StringIO):
                 assert count < len(rows), "above the top of the screen"
                 del rows[len(rows) - count :]
                 rows[-1] = ""
+            elif token == "\x1b[H":
+                rows = [""]
             elif token == "\x1b[K":
                 assert returned
                 rows[-1] = ""
@@ -41,8 +43,11 @@ class Screen(io.StringIO):
 
 
 @pytest.fixture(autouse=True)
-def _eighty_columns(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shutil, "get_terminal_size", lambda: os.terminal_size((80, 24)))
+def size(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
+    """That of the terminal, which a test may change."""
+    now = {"columns": 80, "lines": 24}
+    monkeypatch.setattr(shutil, "get_terminal_size", lambda: os.terminal_size(now.values()))
+    return now
 
 
 def test_a_block_is_drawn_in_the_place_of_the_one_before() -> None:
@@ -70,6 +75,25 @@ def test_a_line_never_wraps() -> None:
     screen = Screen()
     LiveView(screen).show(["x" * 100])
     assert screen.rows == ["x" * 80, ""]
+
+
+def test_a_block_is_never_higher_than_the_terminal() -> None:
+    screen = Screen()
+    view = LiveView(screen)
+    for _ in range(3):
+        view.show([str(number) for number in range(50)])
+    assert screen.rows == [*map(str, range(23)), ""]
+
+
+def test_a_terminal_of_another_size_is_drawn_anew(size: dict[str, int]) -> None:
+    screen = Screen()
+    view = LiveView(screen)
+    view.show(["x" * 80, "two"])
+    size["columns"] = 40  # what was one row may be two now
+    view.show(["y" * 80, "two"])
+    assert screen.rows == ["y" * 40, "two", ""]
+    view.show(["z", "two"])
+    assert screen.rows == ["z", "two", ""]
 
 
 def test_without_a_terminal_each_line_is_printed_once() -> None:
