@@ -3,6 +3,8 @@
 import json
 import os
 import socket
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,9 @@ from webntpd.paths import CONTROL_VARIABLE, DEFAULT_CONTROL
 
 TIMEOUT = 10.0
 """More than the daemon allows for a request, s: one that says nothing for so long is stuck."""
+PATIENCE = 10.0
+"""How long whoever is hung up on comes again, s: a silent client keeps its place for less."""
+PAUSE = 0.1
 CHUNK = 65536
 
 
@@ -44,6 +49,17 @@ def ask(path: Path, view: str) -> dict[str, Any]:
 
 
 def _exchange(path: Path, request: bytes) -> bytes:
+    """The reply. The daemon hangs up on whoever comes when there are too many already."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        with suppress(BlockingIOError, BrokenPipeError, ConnectionResetError):
+            if answer := _try_exchange(path, request):
+                return answer
+        time.sleep(PAUSE)
+    raise TimeoutError("it hangs up, as when too many ask at once")
+
+
+def _try_exchange(path: Path, request: bytes) -> bytes:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(TIMEOUT)
         connection.connect(str(path))

@@ -1,5 +1,6 @@
 """The commands that show a running daemon, against its control socket."""
 
+import itertools
 import json
 import os
 import socket
@@ -15,9 +16,10 @@ import pytest
 import trio
 
 from tests.unit.snapshots import SYNCHRONISED
+from webntpd.callers import CALLERS
 from webntpd.cli import main
 from webntpd.control import serve_control
-from webntpd.controlclient import AskError, ask, socket_path
+from webntpd.controlclient import PATIENCE, AskError, ask, socket_path
 from webntpd.paths import CONTROL_VARIABLE, DEFAULT_CONTROL
 from webntpd.status import Status
 from webntpd.views import VIEWS
@@ -167,22 +169,61 @@ async def test_a_daemon_that_is_only_starting_says_so(
     assert "starting" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("answer", [b"", b"nonsense\n", b'{"lines": ['])
-def test_an_answer_that_is_none_is_a_failure(tmp_path: Path, answer: bytes) -> None:
+@contextmanager
+def answering(path: Path, *answers: bytes) -> Iterator[None]:
+    """Somebody who gives one client after the other an answer."""
     with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(tmp_path / "control.sock"))
+        listener.bind(str(path))
         listener.listen()
 
-        def answer_once() -> None:
-            with listener.accept()[0] as connection:
-                connection.recv(1024)
-                connection.sendall(answer)
+        def answer_all() -> None:
+            for answer in answers:
+                with listener.accept()[0] as connection:
+                    connection.recv(1024)
+                    connection.sendall(answer)
 
-        thread = threading.Thread(target=answer_once)
+        thread = threading.Thread(target=answer_all)
         thread.start()
-        with pytest.raises(AskError, match="no answer from"):
-            ask(tmp_path / "control.sock", "json")
+        yield
         thread.join()
+
+
+@pytest.mark.parametrize("answer", [b"nonsense\n", b'{"lines": ['])
+def test_an_answer_that_is_none_is_a_failure(tmp_path: Path, answer: bytes) -> None:
+    path = tmp_path / "control.sock"
+    with answering(path, answer), pytest.raises(AskError, match="no answer from"):
+        ask(path, "json")
+
+
+def test_who_is_hung_up_on_comes_again(tmp_path: Path) -> None:
+    path = tmp_path / "control.sock"
+    with answering(path, b"", b"", b'{"lines": []}\n'):
+        assert ask(path, "status") == {"lines": []}
+
+
+async def test_many_silent_clients_keep_nobody_from_asking(
+    daemon: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    silent = [await trio.open_unix_socket(daemon) for _ in range(CALLERS)]
+
+    def give_way(_: float) -> None:
+        trio.from_thread.run(silent.pop().aclose)
+
+    monkeypatch.setattr(time, "sleep", give_way)
+    assert await run("status", "--socket", daemon) == 0
+    assert len(silent) < CALLERS
+    for client in silent:
+        await client.aclose()
+
+
+def test_a_daemon_that_hangs_up_for_ever_is_left_alone_in_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "control.sock"
+    times = itertools.count(0.0, PATIENCE / 2)
+    monkeypatch.setattr(time, "monotonic", lambda: next(times))
+    with answering(path, b""), pytest.raises(AskError, match="too many ask at once"):
+        ask(path, "json")
 
 
 def test_where_to_ask_is_given_or_in_the_environment_or_the_default(
