@@ -43,8 +43,8 @@ def _of_peer(old: PeerStatus | None, new: PeerStatus) -> Iterator[Line]:
     if was_reachable and not report.reach:
         yield _peer_line(logging.WARNING, "unreachable", report, f"unreachable, {reason}")
         return
-    told = before.last_failure if before else None
-    if failure and not (told and told.rejection is failure.rejection):
+    # A kind is news once: a server that fails now in one way, now in another says nothing new.
+    if failure and not (before and before.rejections.get(failure.rejection)):
         yield _peer_line(logging.WARNING, "rejection", report, reason)
 
 

@@ -1,5 +1,6 @@
 """One line per change of state, and none for what stays as it is."""
 
+from collections import Counter
 from dataclasses import replace
 from logging import DEBUG, INFO, WARNING
 
@@ -26,6 +27,13 @@ REPORT = PeerReport(
     name="one", reach=0, poll=4, estimate=None, fresh=False, at_ns=0, next_poll_ns=0
 )
 TIMEOUT = Failure(Rejection.TIMEOUT, "no reply within 5 s")
+CONNECT = Failure(Rejection.CONNECT, "refused")
+
+
+def rejected(*failures: Failure) -> PeerReport:
+    """The report of a peer that has never got anything but these."""
+    counts = Counter(failure.rejection for failure in failures)
+    return replace(REPORT, last_failure=failures[-1], rejections=counts)
 
 
 def status(
@@ -50,7 +58,7 @@ def test_at_the_start_it_says_that_there_is_nothing_to_publish() -> None:
 
 
 def test_what_stays_as_it_is_is_not_said_again() -> None:
-    failed = status(replace(REPORT, last_failure=TIMEOUT))
+    failed = status(rejected(TIMEOUT))
     synchronised = status(replace(REPORT, reach=1), SYNCHRONISED, RefclockStatus("SHM 2", 1))
     for same in (status(), failed, synchronised):
         assert told(same, same) == []
@@ -63,8 +71,8 @@ def test_a_peer_that_comes_and_goes_is_told_each_time() -> None:
 
 
 def test_an_unreachable_peer_is_told_with_the_reason_even_if_it_was_told_before() -> None:
-    failing = status(replace(REPORT, reach=128, last_failure=TIMEOUT))
-    gone = status(replace(REPORT, reach=0, last_failure=TIMEOUT))
+    failing = status(replace(rejected(TIMEOUT), reach=128))
+    gone = status(replace(rejected(TIMEOUT), reach=0))
     line = (WARNING, "peer one: unreachable, timeout: no reply within 5 s")
     assert told(failing, gone) == [line]
     assert told(status(replace(REPORT, reach=128)), gone) == [line]
@@ -72,14 +80,20 @@ def test_an_unreachable_peer_is_told_with_the_reason_even_if_it_was_told_before(
 
 
 def test_a_new_kind_of_rejection_is_told_with_its_detail() -> None:
-    timeout = status(replace(REPORT, last_failure=TIMEOUT))
+    timeout = status(rejected(TIMEOUT))
     line = (WARNING, "peer one: timeout: no reply within 5 s")
     assert told(status(), timeout) == [line]
     assert told(None, timeout)[0] == line
-    again = status(replace(REPORT, last_failure=replace(TIMEOUT, detail="no reply within 6 s")))
+    again = status(rejected(TIMEOUT, replace(TIMEOUT, detail="no reply within 6 s")))
     assert told(timeout, again) == []
-    other = status(replace(REPORT, last_failure=Failure(Rejection.TLS, "expired")))
+    other = status(rejected(TIMEOUT, Failure(Rejection.TLS, "expired")))
     assert told(timeout, other) == [(WARNING, "peer one: tls: expired")]
+
+
+def test_a_server_that_fails_now_in_one_way_now_in_another_is_no_news() -> None:
+    both = status(rejected(TIMEOUT, CONNECT))
+    assert told(status(rejected(TIMEOUT)), both) == [(WARNING, "peer one: connect: refused")]
+    assert told(both, status(rejected(TIMEOUT, CONNECT, TIMEOUT))) == []
 
 
 def test_synchronising_says_the_peer_the_offset_and_the_bound() -> None:
@@ -130,12 +144,12 @@ def test_a_refclocks_first_sample_is_told() -> None:
 
 
 def test_what_happened_to_a_peer_is_in_fields_too() -> None:
-    up, timeout = replace(REPORT, reach=1), replace(REPORT, last_failure=TIMEOUT)
+    up, timeout = replace(REPORT, reach=1), rejected(TIMEOUT)
     assert fields_of(status(), status(up)) == [{"event": "reachable", "peer": "one"}]
     assert fields_of(status(up), status()) == [{"event": "unreachable", "peer": "one"}]
-    rejected = {"peer": "one", "rejection": "timeout"}
-    assert fields_of(status(), status(timeout)) == [{"event": "rejection", **rejected}]
-    assert fields_of(status(up), status(timeout)) == [{"event": "unreachable", **rejected}]
+    reason = {"peer": "one", "rejection": "timeout"}
+    assert fields_of(status(), status(timeout)) == [{"event": "rejection", **reason}]
+    assert fields_of(status(up), status(timeout)) == [{"event": "unreachable", **reason}]
     back = replace(timeout, reach=1)
     assert fields_of(status(timeout), status(back)) == [{"event": "reachable", "peer": "one"}]
 
