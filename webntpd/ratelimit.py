@@ -48,7 +48,8 @@ class RateLimit(logging.Filter):
 
     def _bucket_of(self, record: logging.LogRecord) -> Bucket:
         now = self._now()
-        key = (record.name, record.msg, getattr(record, "fields", {}).get("peer"))
+        fields = getattr(record, "fields", {})
+        key = (record.name, record.msg, fields.get("event"), fields.get("peer"))
         bucket = self._buckets.setdefault(key, Bucket(BURST, now))
         bucket.tokens = min(BURST, bucket.tokens + (now - bucket.at) / INTERVAL)
         bucket.at = now

@@ -75,6 +75,7 @@ def test_lines_that_are_rare_enough_are_never_held_back(lines: Lines) -> None:
         {"logger": "b"},
         {"message": "other event"},
         {"fields": {"peer": "two"}},
+        {"fields": {"peer": "one", "event": "other"}},
     ],
     ids=str,
 )
@@ -85,4 +86,4 @@ def test_another_kind_of_line_or_peer_is_not_held_back_with_it(
     while lines.tell(**kind) is not None:  # type: ignore[arg-type]
         pass
     assert lines.tell(**(kind | other)) is not None  # type: ignore[arg-type]
-    assert lines.tell(**(kind | {"fields": {"peer": "one", "event": "x"}})) is None  # type: ignore[arg-type]
+    assert lines.tell(**(kind | {"fields": {"peer": "one", "rejection": "x"}})) is None  # type: ignore[arg-type]
