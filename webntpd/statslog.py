@@ -8,7 +8,7 @@ import errno
 import logging
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from itertools import groupby
@@ -68,16 +68,23 @@ class DayFiles:
 
     def write(self, records: Iterable[Record]) -> None:
         """Append records to the files of their days."""
-        for (file, day), group in groupby(records, lambda each: (each.file, day_of(each.wall_ns))):
-            lines = [f"{record.line}\n" for record in group]
-            try:
-                append(self._parameters.directory / f"{file}.{day:%Y%m%d}", "".join(lines))
-                self._remove_old(day)
-            except OSError as error:
-                self._lost += len(lines)
-                self.trouble(error.strerror or str(error))
-            else:
-                self._no_trouble()
+        groups = groupby(records, lambda each: (each.file, day_of(each.wall_ns)))
+        # Together: of a disk that is full, one file may still have room in its last block.
+        reasons = [self._append(*key, [f"{each.line}\n" for each in group]) for key, group in groups]
+        if failed := next(filter(None, reasons), None):
+            self.trouble(failed)
+        else:
+            self._no_trouble()
+
+    def _append(self, file: File, day: date, lines: Sequence[str]) -> str | None:
+        """Append lines to a file; why they are lost if they are."""
+        try:
+            append(self._parameters.directory / f"{file}.{day:%Y%m%d}", "".join(lines))
+            self._remove_old(day)
+        except OSError as error:
+            self._lost += len(lines)
+            return error.strerror or str(error)
+        return None
 
     def trouble(self, reason: str) -> None:
         """Say once what keeps us from writing."""

@@ -134,6 +134,22 @@ def test_a_full_disk_is_warned_of_and_used_when_there_is_room(
     assert files_in(tmp_path) == {f"peerstats.{TODAY}": "a\nd\n"}
 
 
+def test_a_disk_with_room_for_one_file_only_is_full(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    files = DayFiles(StatisticsParameters(tmp_path))
+    with disk_of(20):
+        for _ in range(4):
+            files.write([record("four samples", file=File.RAWSTATS), record("one")])
+    files.write([record("four samples", file=File.RAWSTATS), record("one")])
+    assert caplog.messages == [
+        f"no statistics in {tmp_path}: No space left on device",
+        f"statistics in {tmp_path} again; 3 lines were lost",
+    ]
+    assert files_in(tmp_path)[f"peerstats.{TODAY}"] == "one\n" * 5
+
+
 # -- as a service of the daemon --------------------------------------------------------------
 
 
