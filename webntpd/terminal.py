@@ -6,11 +6,15 @@ import sys
 from collections.abc import Sequence
 from typing import TextIO
 
-UP_AND_CLEAR = "\x1b[{}F\x1b[J"
-"""ECMA-48: to the beginning of the line so many lines above, and erase from there on."""
-HOME_AND_CLEAR = "\x1b[H\x1b[J"
-"""To the upper left corner, and erase from there on."""
-CLEAR_LINE = "\r\x1b[K"
+UP = "\x1b[{}F"
+"""ECMA-48: to the beginning of the line so many lines above."""
+HOME = "\x1b[H"
+"""To the upper left corner."""
+CLEAR_REST = "\x1b[K"
+"""Erase from here to the end of the line."""
+CLEAR_BELOW = "\x1b[J"
+"""Erase from here on."""
+CLEAR_LINE = f"\r{CLEAR_REST}"
 
 
 def hang_up() -> None:
@@ -34,7 +38,7 @@ class LiveView:
     def show(self, lines: Sequence[str]) -> None:
         """Draw `lines` in the place of the block; without a terminal, print those that are new."""
         if self._live:
-            self._erase()
+            self._go_back()
             self._block = lines
             self._draw()
         else:
@@ -45,30 +49,33 @@ class LiveView:
     def write(self, text: str) -> int:
         """Write whole lines above the block."""
         if self._live:
-            self._erase()
-        self._stream.write(text)
-        if self._live:
+            self._go_back()
+            self._stream.write(text.replace("\n", f"{CLEAR_REST}\n"))
             self._draw()
+        else:
+            self._stream.write(text)
         return len(text)
 
     def flush(self) -> None:
         self._stream.flush()
 
-    def _erase(self) -> None:
+    def _go_back(self) -> None:
+        """To where the block begins. It is written over: erasing it first would have it flicker."""
         size = shutil.get_terminal_size()
         if self._drawn and size != self._size:
             # The terminal may have wrapped and moved what was there: nobody knows where it is now.
-            self._stream.write(HOME_AND_CLEAR)
+            self._stream.write(HOME + CLEAR_BELOW)
         elif self._drawn:
-            self._stream.write(UP_AND_CLEAR.format(self._drawn))
+            self._stream.write(UP.format(self._drawn))
         self._size = size
 
     def _draw(self) -> None:
         # A line that wraps would be two, and one that scrolls out of sight is out of reach: the
-        # next erasing would leave it behind. The cursor has the last row.
+        # next block would leave it behind. The cursor has the last row.
         width, height = self._size
         lines = self._block[: height - 1]
-        self._stream.write("".join(f"{line[:width]}\n" for line in lines))
+        drawn = "".join(f"{line[:width]}{CLEAR_REST}\n" for line in lines)
+        self._stream.write(drawn + CLEAR_BELOW)
         self._drawn = len(lines)
 
 

@@ -19,26 +19,27 @@ class Screen(io.StringIO):
 
     @property
     def rows(self) -> list[str]:
-        rows = [""]
+        rows, row, column = [""], 0, 0
         for token in re.findall(r"\x1b\[\d*[FHJK]|\n|\r|[^\x1b\n\r]+", self.getvalue()):
-            if token == "\n":
-                rows.append("")
-            elif token == "\r":
-                returned = True
-                continue
-            elif token.endswith("F"):
-                count = int(token[2:-1])
-                assert count < len(rows), "above the top of the screen"
-                del rows[len(rows) - count :]
-                rows[-1] = ""
-            elif token == "\x1b[H":
-                rows = [""]
-            elif token == "\x1b[K":
-                assert returned
-                rows[-1] = ""
-            elif token != "\x1b[J":
-                rows[-1] += token
-            returned = False
+            match token[0], token[-1]:
+                case "\n", _:
+                    row, column = row + 1, 0
+                    rows += [""] * (row == len(rows))
+                case "\r", _:
+                    column = 0
+                case "\x1b", "F":
+                    row, column = row - int(token[2:-1]), 0
+                    assert row >= 0, "above the top of the screen"
+                case "\x1b", "H":
+                    row = column = 0
+                case "\x1b", "K":
+                    rows[row] = rows[row][:column]
+                case "\x1b", "J":
+                    rows[row:] = [rows[row][:column]]
+                case _:
+                    end = column + len(token)
+                    rows[row] = rows[row][:column] + token + rows[row][end:]
+                    column = end
         return rows
 
 
@@ -64,11 +65,11 @@ def test_what_is_written_stays_above_the_block() -> None:
     view = LiveView(screen)
     view.write("before\n")
     view.show(["block"])
-    logging.StreamHandler(view).emit(logging.makeLogRecord({"msg": "a line of the log"}))
+    logging.StreamHandler(view).emit(logging.makeLogRecord({"msg": "log"}))
     view.flush()
-    assert screen.rows == ["before", "a line of the log", "block", ""]
+    assert screen.rows == ["before", "log", "block", ""]
     view.show(["new block"])
-    assert screen.rows == ["before", "a line of the log", "new block", ""]
+    assert screen.rows == ["before", "log", "new block", ""]
 
 
 def test_a_line_never_wraps() -> None:
