@@ -1,13 +1,15 @@
 """The module /webntp.js, imported by a page of its own server or of another, in a real browser."""
 
 import json
+import sys
 from typing import Any
 
 import pytest
 
 from tests.browser.chromium import Browser
-from tests.browser.test_clock_page import URL, serve
-from tests.system.harness import Sandbox, eventually
+from tests.browser.test_clock_page import ADDRESS, URL, serve
+from tests.docs.markdown import Document
+from tests.system.harness import ROOT, Sandbox, eventually
 
 pytestmark = pytest.mark.system
 
@@ -148,3 +150,23 @@ def test_a_page_of_another_origin_may_use_the_module_if_the_server_lets_it(
         return [...states, client.state, Number.isFinite(client.now())];""",
     )
     assert state == ["synchronised", "websocket", "stopped", True]
+
+
+def test_the_page_that_the_documentation_shows_tells_the_time(
+    sandbox: Sandbox, browser: Browser
+) -> None:
+    (example,) = (each for each in Document(ROOT / "docs/clock.md").blocks if each.kind == "html")
+    pages = sandbox.path / "pages"
+    pages.mkdir()
+    page = example.text.replace("https://time.example.org", URL)
+    (pages / "index.html").write_text(page, encoding="utf-8")
+    serve(sandbox, "--local", "--allow-cross-origin")
+    sandbox.start(sys.executable, "-m", "http.server", "8081", "--directory", str(pages))
+    origin = f"http://{ADDRESS.replace('8080', '8081')}/"
+    eventually(lambda: opens(browser, origin), "the page")
+    eventually(lambda: browser.text("time").endswith(" ms (synchronised)"), "the time")
+
+
+def opens(browser: Browser, url: str) -> bool:
+    browser.open(url)
+    return bool(browser.evaluate("document.title === 'The time'"))

@@ -88,6 +88,8 @@ RUNNERS: dict[str, Callable[[Machine, str], None]] = {
     "nginx": leave_alone,
     "haproxy": leave_alone,
     "caddyfile": leave_alone,
+    # tests/browser opens these.
+    "html": leave_alone,
 }
 """What is done with a block, by what stands behind its fence."""
 
