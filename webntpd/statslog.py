@@ -70,9 +70,9 @@ class DayFiles:
         """Append records to the files of their days."""
         groups = groupby(records, lambda each: (each.file, day_of(each.wall_ns)))
         # Together: of a disk that is full, one file may still have room in its last block.
-        reasons = [self._append(*key, [f"{each.line}\n" for each in group]) for key, group in groups]
-        if failed := next(filter(None, reasons), None):
-            self.trouble(failed)
+        reasons = [self._append(*key, [f"{each.line}\n" for each in new]) for key, new in groups]
+        if reason := next(filter(None, reasons), None):
+            self.trouble(reason)
         else:
             self._no_trouble()
 
