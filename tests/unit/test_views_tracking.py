@@ -15,6 +15,7 @@ def test_it_shows_the_offset_with_its_bound_and_what_each_output_got() -> None:
         "System peer    : wss://time.example.org/",
         "System offset  : -123.0 µs ± 6.650 ms, the local clock is ahead",
         "Jitter         : 4.5 µs",
+        "Measured       : 10 s ago",
         "Leap warning   : insert",
         "Survivors      : wss://time.example.org/",
         "Reachable      : 1 of 2 peers",

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from webntpd.ntp.types import NS_PER_S, Estimate
 from webntpd.status import RefclockStatus, ServerStatus, Status, error_bound, printable, seconds
-from webntpd.views.facts import Fact, ahead, bounded, lasting, paragraphs
+from webntpd.views.facts import Fact, ago, ahead, bounded, lasting, paragraphs
 
 SECONDS_PER_DAY = 86_400
 
@@ -36,6 +36,7 @@ def _estimate_facts(estimate: Estimate, status: Status) -> Iterator[Fact]:
     yield "System peer", estimate.system_peer
     yield "System offset", f"{bounded(estimate.offset, bound)}, {sense(estimate.offset)}"
     yield "Jitter", seconds(estimate.jitter)
+    yield "Measured", ago(estimate.at_ns, status)
     yield "Leap warning", estimate.leap.name.lower()
 
 
