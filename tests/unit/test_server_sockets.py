@@ -10,7 +10,7 @@ import shutil
 import socket
 import struct
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 
 import httpx
@@ -389,6 +389,24 @@ async def test_running_out_of_descriptors_pauses_and_recovers(
         await stream.send_all(GET)
         mock_clock.jump(2 * TICK)
         await read_reply(stream)
+
+
+async def test_a_flood_leaves_other_tasks_their_turns() -> None:
+    clients, requests = 100, 30
+    flood = b"".join(  # no header block is known from before
+        GET.replace(b"Host", f"X-Number: {number}\r\nHost".encode()) for number in range(requests)
+    )
+    async with running() as server:
+        with ExitStack() as stack:
+            # All of it is there before the server looks, so that it could go on and on by itself.
+            for _ in range(clients):
+                client = socket.create_connection(("127.0.0.1", server.port))
+                stack.enter_context(client).sendall(flood)
+            turns = 0
+            while server.counters.status().requests < clients * requests:
+                await trio.lowlevel.checkpoint()
+                turns += 1
+    assert turns > 20
 
 
 async def test_without_clients_nothing_wakes_it_up(mock_clock: trio.testing.MockClock) -> None:
