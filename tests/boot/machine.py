@@ -166,7 +166,8 @@ def booted(root: Path) -> Iterator[Machine]:
 def control_group() -> Iterator[Path]:
     """A control group below our own, for one machine; what is still in it in the end is killed."""
     mounts = [line.split() for line in Path("/proc/self/mounts").read_text().splitlines()]
-    hierarchy = next(mount[1] for mount in mounts if mount[2] == "cgroup2")
+    hierarchies = {mount[1]: mount[2] for mount in mounts if mount[2] in ("cgroup", "cgroup2")}
+    hierarchy = next(where for where, kind in hierarchies.items() if kind == "cgroup2")
     memberships = Path("/proc/self/cgroup").read_text().splitlines()
     own = next(line for line in memberships if line.startswith("0::")).removeprefix("0::/")
     group = Path(tempfile.mkdtemp(prefix="webntpd-boot-", dir=Path(hierarchy, own)))
@@ -177,8 +178,10 @@ def control_group() -> Iterator[Path]:
         eventually(
             lambda: "populated 0" in (group / "cgroup.events").read_text(), "all its processes end"
         )
-        for path in sorted(group.rglob("**/"), reverse=True):
-            path.rmdir()
+        # Where there are hierarchies of version 1, too, nspawn makes the like in that of systemd.
+        for where in hierarchies:
+            for path in sorted(Path(where, own, group.name).rglob("**/"), reverse=True):
+                path.rmdir()
 
 
 @contextmanager
