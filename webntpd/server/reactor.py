@@ -24,7 +24,7 @@ from webntpd.server.tls import Credentials, TlsConnection
 
 logger = logging.getLogger(__name__)
 
-MAX_EVENTS = 128
+MAX_EVENTS = 512
 """Ready sockets that are asked for at a time."""
 MAX_ACCEPTS = 64
 """Connections accepted from a listener in one pass."""

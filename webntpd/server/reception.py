@@ -27,13 +27,17 @@ class Reception:
 
     def __init__(self, clients: Clients, trusted: tuple[str, ...]) -> None:
         self.clients = clients
+        self._exempt = Caller(self, None)
+        self._proxy = Caller(self, None, is_proxy=True)
         self._unix = "unix" in trusted
         self._networks = [network(each) for each in trusted if each != "unix"]
 
     def caller(self, host: str) -> Caller:
         """Who connects from an address, which is empty for a Unix socket."""
-        is_proxy = self._is_trusted(host) if host else self._unix
-        return Caller(self, None if is_proxy else self.clients.find(host), is_proxy)
+        if self._is_trusted(host) if host else self._unix:
+            return self._proxy
+        client = self.clients.find(host)
+        return self._exempt if client is None else Caller(self, client)
 
     def client_of(self, forwarded_for: str) -> Client | None:
         """Who is behind our proxies.
