@@ -7,4 +7,7 @@ import platform
 def machine() -> str:
     """What bears on the figures: a machine that others use too is not idle."""
     load, _, _ = os.getloadavg()
-    return f"{platform.system()} {platform.release()}, {os.cpu_count()} cores, load {load:.1f}"
+    return (
+        f"Python {platform.python_version()}, {platform.system()} {platform.release()},"
+        f" {os.cpu_count()} cores, load {load:.1f}"
+    )

@@ -1,16 +1,15 @@
 """`make bench-server`: the embedded server beside others, under load, on this machine."""
 
-import argparse
-import json
 import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.common.command import parse_arguments, write_figures
+from benchmarks.common.machine import machine
 from benchmarks.common.process import ProcessError
 from benchmarks.server import contenders
 from benchmarks.server.churn import measure_churn
@@ -40,10 +39,12 @@ QUICK = Size(Plan(rounds=1, seconds=1), polled=2.0, clock=(1, 3.0), churn=10_000
 
 
 def main() -> int:
-    arguments = parse_arguments()
+    arguments = parse_arguments("make bench-server", __doc__, "less of everything, within 45 s")
     if missing := [program for program in PROGRAMS if shutil.which(program) is None]:
         print(f"not installed: {', '.join(missing)}", file=sys.stderr)
         return 1
+    here = machine()
+    print(f"{here}\n", flush=True)
     try:
         results = run(QUICK if arguments.quick else FULL)
     except (LoadError, ProcessError) as error:
@@ -52,23 +53,12 @@ def main() -> int:
     found = list(marks(results))
     print("\n".join(report(results, found)))
     if arguments.json:
-        document = results.as_dict() | {"marks": [each.as_dict() for each in found]}
-        arguments.json.write_text(json.dumps(document))
+        write_figures(arguments.json, here, results.as_dict(), found)
     if arguments.picture:
         from benchmarks.server.picture import draw  # noqa: PLC0415  # needs the extra `bench`
 
         draw(results, arguments.picture)
     return 0
-
-
-def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="make bench-server", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="less of everything, within 45 s")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
-    parser.add_argument(
-        "--picture", type=Path, metavar="FILE", help="draw them (needs the extra `bench`)"
-    )
-    return parser.parse_args(arguments)
 
 
 def run(size: Size) -> Results:

@@ -1,6 +1,5 @@
 """The results as text."""
 
-import platform
 from collections.abc import Iterable, Iterator
 
 from benchmarks.common.marks import Mark
@@ -11,7 +10,6 @@ from webntpd.status import seconds
 
 def report(results: Results, found: Iterable[Mark]) -> Iterator[str]:
     """The lines of all tables, at most 100 columns wide."""
-    yield f"Python {platform.python_version()}, {results.cores} cores, Linux {platform.release()}"
     yield f"{'':34}{'replies':>9}{'per core':>10}{'server':>9}{'load':>7}{'wait':>12}"
     yield f"{'':34}{'per s':>9}{'second':>10}{'busy':>9}{'busy':>7}{'p50':>12}{'p99':>12}"
     yield from map(_case, results.throughput)

@@ -37,24 +37,22 @@ class TimeSource:
         require_sync: bool = False,
     ) -> None:
         self.now_ns = clock.realtime_ns
-        self.second = 0
+        self.second = -1  # none yet
         self.date = ""
         self._leap = leap
         self._state = state
         self.withheld = False
         self._require_sync = require_sync
-        self._valid_from_ns = self._valid_until_ns = 0
         self._templates: dict[str, ReplyTemplate] = {}
         self.messages: dict[str, Stencil] = {}
         self.refresh(clock.realtime_ns())
 
     def refresh(self, now_ns: int) -> bool:
         """Look everything up anew if it was of another second; return whether it was."""
-        if self._valid_from_ns <= now_ns < self._valid_until_ns:
+        second = now_ns // NS_PER_S
+        if second == self.second:
             return False
-        self.second = second = now_ns // NS_PER_S
-        self._valid_from_ns = second * NS_PER_S
-        self._valid_until_ns = (second + 1) * NS_PER_S
+        self.second = second
         self.date = formatdate(second, usegmt=True)
         leap_list = self._leap()
         self._notice = None if leap_list is None else leap_list.notice(now_ns)
