@@ -44,7 +44,7 @@ coverage: $(READY)  ## the pure part: every branch of a module by its own test f
 
 check: $(BENCH) lint types test coverage  ## everything that a commit must pass
 
-simulate: $(READY) ## simulated days beside the reference client's rule (ARGS="--seed 1 --hours 8")
+simulate: $(READY) ## simulated days with a consumer, beside rivals (ARGS="--seeds 1 --only lan mobile")
 	$(BIN)/python -m benchmarks.simulation $(ARGS)
 
 bench-accuracy: $(BENCH)  ## offsets that ought to be zero, beside chronyd's (ARGS="--quick --json FILE")
@@ -64,6 +64,16 @@ bench-footprint: ## memory, time on a core, wake-ups, start-up, beside chronyd (
 footprint: $(BENCH)
 	@mkdir -p build
 	$(BIN)/python -m benchmarks.footprint --picture build/footprint.svg $(ARGS)
+
+.PHONY: bench-path
+bench-path: $(BENCH) ## over emulated wide-area paths, beside chronyd's NTP, as root (ARGS="--minutes 10 --jobs 3")
+	@mkdir -p build
+	$(BIN)/python -m benchmarks.path --picture build/path.svg $(ARGS)
+
+.PHONY: bench-loop
+bench-loop: $(BENCH) deb  ## chronyd on our samples in a QEMU guest, as root (ARGS="--minutes 15 --path mobile")
+	@mkdir -p build
+	$(BIN)/python -m benchmarks.loop --picture build/loop.svg $(ARGS)
 
 deb:             ## the Debian package, built in a Debian 13 root directory, into dist/ (needs root)
 	packaging/build-deb

@@ -15,11 +15,11 @@ LAYERS: list[set[str]] = [
     {"arguments", "controlclient", "demo", "plot", "query", "units"},
     {"consumers", "terminal"},
     {"supervisor"},
-    {"peer_task", "system_task", "tasks"},
+    {"peer_task", "statekeeping", "system_task", "tasks"},
     {"config", "metrics"},
     {
         "control", "discontinuity", "exchange", "leapfetch", "leapfile", "log", "refclock",
-        "server", "service", "statslog",
+        "server", "service", "state", "statslog",
     },
     {"callers", "journal", "processmetrics", "ratelimit", "timestamping"},
     {"clock", "kernelstamps"},

@@ -92,6 +92,12 @@ def make_parser() -> argparse.ArgumentParser:
     consumer = command("consumer-config", "Print what the clock's daemon must be told", CONSUMER)
     consumer.add_argument("consumer", choices=[*map(str, Consumer)], metavar="CONSUMER")
     _add_config(consumer)
+    consumer.add_argument(
+        "--socket",
+        type=Path,
+        metavar="PATH",
+        help="where the daemon is asked; default: what the configuration says",
+    )
     _add_plot(command("plot", "Draw offset, delay and jitter over time", PLOT))
     command("install-unit", "Install the units for systemd, after pip or pipx", INSTALL_UNIT)
     return parser
@@ -152,7 +158,9 @@ Prints one line for each fault, with file, key and reason.
 
 CONSUMER = f"""
 CONSUMER is one of {", ".join(Consumer)}. The lines are those
-for this very configuration: unit or socket, poll, delay, precision.
+for this very configuration: unit or socket, poll, delay, precision. The last
+two are as the running daemon measures them; a comment says so when it does not
+answer, or has no estimate yet, and they are guessed.
 """
 
 

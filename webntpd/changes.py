@@ -9,8 +9,10 @@ from collections.abc import Iterator, Mapping
 from itertools import chain
 from typing import NamedTuple
 
-from webntpd.ntp.types import Estimate, Leap, NoEstimate, PeerReport, Verdict
+from webntpd.ntp.types import Estimate, Leap, NoEstimate, PeerReport, Rejection
 from webntpd.status import PeerStatus, RefclockStatus, Status, seconds, signed_seconds
+
+CONTRADICTED = "its answers cannot all be true, the older ones are dropped"
 
 
 class Line(NamedTuple):
@@ -28,7 +30,7 @@ def changes(before: Status | None, after: Status) -> Iterator[Line]:
     return chain(
         *(_of_peer(old_peers.get(peer.report.name), peer) for peer in after.peers),
         *(_of_refclock(old_refclocks.get(each.name), each) for each in after.refclocks),
-        _of_verdict(before.verdict if before else None, after.verdict),
+        _of_verdict(before, after),
     )
 
 
@@ -39,19 +41,37 @@ def _of_peer(old: PeerStatus | None, new: PeerStatus) -> Iterator[Line]:
     if report.reach and not was_reachable:
         yield _peer_line(logging.INFO, "reachable", report, "reachable")
     failure = report.last_failure
+    rejection = failure.rejection if failure else None
     reason = f"{failure.rejection}: {failure.detail}" if failure else "no answer"
+    # A contradiction is found among answers: no failure of an exchange comes with it.
+    contradiction = Rejection.CONTRADICTION
+    if rejection is not contradiction and _is_new(contradiction, before, report):
+        text = f"{contradiction}: {CONTRADICTED}"
+        yield _peer_line(logging.WARNING, "rejection", report, text, contradiction)
     if was_reachable and not report.reach:
-        yield _peer_line(logging.WARNING, "unreachable", report, f"unreachable, {reason}")
-        return
-    # A kind is news once: a server that fails now in one way, now in another says nothing new.
-    if failure and not (before and before.rejections.get(failure.rejection)):
-        yield _peer_line(logging.WARNING, "rejection", report, reason)
+        yield _peer_line(
+            logging.WARNING, "unreachable", report, f"unreachable, {reason}", rejection
+        )
+    elif rejection and _is_new(rejection, before, report):
+        yield _peer_line(logging.WARNING, "rejection", report, reason, rejection)
 
 
-def _peer_line(level: int, event: str, report: PeerReport, text: str) -> Line:
+def _is_new(rejection: Rejection, before: PeerReport | None, report: PeerReport) -> bool:
+    """Whether a kind of rejection occurs for the first time.
+
+    It is told once: a server that fails now in one way, now in another says nothing new.
+    """
+    return bool(report.rejections.get(rejection)) and not (
+        before and before.rejections.get(rejection)
+    )
+
+
+def _peer_line(
+    level: int, event: str, report: PeerReport, text: str, rejection: Rejection | None = None
+) -> Line:
     fields = {"event": event, "peer": report.name}
-    if event != "reachable" and report.last_failure:
-        fields["rejection"] = report.last_failure.rejection
+    if rejection:
+        fields["rejection"] = rejection
     return Line(level, f"peer {report.name}: {text}", fields)
 
 
@@ -61,34 +81,28 @@ def _of_refclock(old: RefclockStatus | None, new: RefclockStatus) -> Iterator[Li
         yield Line(logging.INFO, text, {"event": "first_sample", "refclock": new.name})
 
 
-def _of_verdict(old: Verdict | None, new: Verdict) -> Iterator[Line]:
-    before = old.estimate if old else None
-    estimate = new.estimate
+def _of_verdict(before: Status | None, after: Status) -> Iterator[Line]:
+    old = before.verdict.estimate if before else None
+    estimate = after.verdict.estimate
     if not isinstance(estimate, Estimate):
-        if before is not estimate:
-            level, text = _level_of_silence(before, estimate), f"nothing to publish: {estimate}"
+        if old is not estimate:
+            level, text = _level_of_silence(old, estimate), f"nothing to publish: {estimate}"
             yield Line(level, text, {"event": "no_estimate", "reason": estimate.name.lower()})
         return
-    if not isinstance(before, Estimate):
-        offset, bound = signed_seconds(estimate.offset), seconds(estimate.root_distance)
-        text = f"synchronised to {estimate.system_peer}: offset {offset}, error bound {bound}"
-        yield Line(logging.INFO, text, _estimate_fields("synchronised", estimate))
-    elif before.system_peer != estimate.system_peer:
+    offset, error = after.offset(estimate), after.error_bound(estimate)
+    figures: Mapping[str, str | float]
+    figures = {"peer": estimate.system_peer, "offset": offset, "error": error}
+    if not isinstance(old, Estimate):
+        found = f"offset {signed_seconds(offset)}, error bound {seconds(error)}"
+        text = f"synchronised to {estimate.system_peer}: {found}"
+        yield Line(logging.INFO, text, {"event": "synchronised", **figures})
+    elif old.system_peer != estimate.system_peer:
         text = f"system peer is now {estimate.system_peer}"
-        yield Line(logging.DEBUG, text, _estimate_fields("system_peer", estimate))
-    announced = before.leap if isinstance(before, Estimate) else Leap.NONE
+        yield Line(logging.DEBUG, text, {"event": "system_peer", **figures})
+    announced = old.leap if isinstance(old, Estimate) else Leap.NONE
     if estimate.leap is not announced:
         fields = {"event": "leap_warning", "leap": estimate.leap.name.lower()}
         yield Line(logging.WARNING, _leap_text(estimate.leap), fields)
-
-
-def _estimate_fields(event: str, estimate: Estimate) -> Mapping[str, str | float]:
-    return {
-        "event": event,
-        "peer": estimate.system_peer,
-        "offset": estimate.offset,
-        "error": estimate.root_distance,
-    }
 
 
 def _level_of_silence(before: Estimate | NoEstimate | None, reason: NoEstimate) -> int:

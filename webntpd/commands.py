@@ -3,9 +3,13 @@
 import argparse
 import json
 import os
+import re
+import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TypeVar
@@ -24,7 +28,8 @@ from webntpd.config import (
     peer_from,
     server_from,
 )
-from webntpd.consumers import ConsumerError, consumer_lines
+from webntpd.consumers import ConsumerError, Facts, Version, consumer_lines, measurements
+from webntpd.controlclient import AskError, NotRunningError, ask
 from webntpd.demo import demo_config
 from webntpd.paths import CONFIG_VARIABLE, LOG_FORMAT_VARIABLE
 from webntpd.plot import PlotError
@@ -166,9 +171,46 @@ def check_config(arguments: argparse.Namespace) -> int:
 
 
 def consumer_config(arguments: argparse.Namespace) -> int:
-    lines = consumer_lines(load(config_path(arguments)), Consumer(arguments.consumer))
-    print("\n".join(lines))
+    config = load(config_path(arguments))
+    consumer = Consumer(arguments.consumer)
+    facts = facts_from(arguments.socket or config.control)
+    if consumer is Consumer.NTPD_RS:
+        facts = replace(facts, ntpd_rs=ntpd_rs_version())
+    print("\n".join(consumer_lines(config, consumer, facts)))
     return Exit.OK
+
+
+def facts_from(socket: Path | None) -> Facts:
+    """What the daemon has measured that is asked at `socket`, or why that is not known."""
+    if socket is None:
+        return Facts(why_none="the configuration has no control socket to ask the daemon at")
+    try:
+        combined, peers = measurements(ask(socket, "json"))
+    except NotRunningError:
+        return Facts(why_none=f"no daemon answers at {socket}")
+    except AskError as error:
+        return Facts(why_none=str(error))
+    return Facts(
+        combined,
+        peers,
+        source=f"the daemon at {socket}",
+        why_none=f"the daemon at {socket} has no estimate yet",
+    )
+
+
+def ntpd_rs_version() -> Version | None:
+    """The version of the ntpd-rs that is installed here, as (1, 4, 0)."""
+    program = shutil.which("ntp-ctl")
+    if program is None:
+        return None
+    try:
+        said = subprocess.run(  # noqa: S603 - the administrator's own program, without input
+            [program, "--version"], capture_output=True, text=True, timeout=5, check=False
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    numbers = re.search(r"(\d+)\.(\d+)\.(\d+)", said.stdout + said.stderr)
+    return tuple(map(int, numbers.groups())) if numbers else None
 
 
 UNITS_INSTALLED = """

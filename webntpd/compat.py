@@ -22,7 +22,6 @@ from webntpd.commands import daemon, run_trio
 from webntpd.config import Config, ConfigError, PeerSpec, peer_from
 from webntpd.config.document import DEFAULT_LEAP_URL
 from webntpd.leapfetch import LeapSource
-from webntpd.ntp.system import majority_warning
 from webntpd.ntp.types import NS_PER_S, Publication
 from webntpd.query.survey import Survey, survey
 from webntpd.refclock import Refclock, RefclockError
@@ -190,32 +189,25 @@ async def ask_and_publish(
     """Publish what a majority of the servers says now; nothing, if there is none."""
     found = await survey(specs, samples, clock)
     show(found, clock)
-    if found.combined is None:
-        return
-    leaps = [answer.leap for answer in found.answers if answer.spec.name in found.survivors]
-    refclock.publish(
-        Publication(
-            receive_ns=clock.realtime_ns(),
-            offset=found.combined.offset,
-            error=found.combined.distance,
-            leap=majority_warning(leaps),
+    if combined := found.combined:
+        refclock.publish(
+            Publication(combined.wall_ns, combined.offset, combined.error, combined.leap)
         )
-    )
 
 
 def show(found: Survey, clock: Clock) -> None:
     """A line for each server, and a last one for that of the least delay, if any answered."""
     for answer in found.answers:
         if estimate := answer.estimate:
-            offset, delay = f"{estimate.offset:.6f}", f"{estimate.delay:.6f}"
+            offset, delay = f"{answer.offset:.6f}", f"{estimate.delay:.6f}"
             print(f"server {answer.spec.name}, offset {offset}, delay {delay}")
         elif failure := answer.failure:
             print_error(answer.spec.name, f"{failure.rejection}: {failure.detail}")
-    answers = [(each.spec.name, each.estimate) for each in found.answers if each.estimate]
-    if answers:
-        name, nearest = min(answers, key=lambda answer: answer[1].delay)
+    delays = [(each.estimate.delay, each) for each in found.answers if each.estimate]
+    if delays:
+        _, nearest = min(delays, key=lambda each: each[0])
         now_ns = clock.realtime_ns() + round(nearest.offset * NS_PER_S)
-        print(f"{go_time(now_ns)}, server {name}, offset {nearest.offset:.6f}")
+        print(f"{go_time(now_ns)}, server {nearest.spec.name}, offset {nearest.offset:.6f}")
     sys.stdout.flush()
 
 

@@ -1,11 +1,15 @@
 """The lines by which chrony, NTPsec, ntpd or ntpd-rs takes its time from this configuration.
 
-What each of them understands was tried; why each option is there stands beside it.
+What each of them understands was tried; why each option is there stands beside it. How far a sample
+may be wrong is taken from a running daemon's status where there is one, else it is guessed.
 """
 
 import json
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import statistics
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from decimal import ROUND_CEILING, Context
+from typing import Any
 
 from webntpd.choices import Consumer
 from webntpd.config import Config, PeerSpec, RefclockSpec
@@ -15,10 +19,28 @@ TYPICAL_DELAY = 0.05
 """A round trip to a server on the internet, s: chrony's error bound has half of it in it."""
 TYPICAL_ERROR = 1e-3
 """What is left of its asymmetry, s."""
+LEAST_PRECISION = 1e-6
+"""What chrony takes for the precision of reading a clock, s; a sample of ours is no better."""
 DEFAULT_POLLS = (4, 6)
 """log2 s, while there is no peer yet."""
+CHRONY_POLL = 4
+"""log2 s: chrony needs a few polls before it follows a refclock, which is 47 s at this poll."""
+MAX_CHRONY_POLL = 6
+"""log2 s: chrony extrapolates from poll to poll, and the farther, the worse."""
+REACHABLE_POLLS = 2
+"""log2 of the polls within which a sample must come, with room for one that is lost."""
 LEAST_NTPD_POLL = 3
 """ntpd polls no refclock more often, log2 s."""
+LEAST_NTPD_RS_PRECISION = 5e-3
+"""s: ntpd-rs takes a sample's time of arrival for that of its measurement."""
+NTPD_RS_PRECISION_SINCE = (1, 5)
+"""The version of ntpd-rs from which on `precision` is its key, and the older one is deprecated."""
+SPEAKING = ("survivor", "system_peer")
+"""The tallies of the peers that the published offset is made of."""
+
+_TWO_DIGITS_UP = Context(prec=2, rounding=ROUND_CEILING)
+
+Version = tuple[int, ...]
 
 
 class ConsumerError(Exception):
@@ -26,15 +48,50 @@ class ConsumerError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Measured:
+    """How far samples may be wrong, as a running daemon measures it, s.
+
+    `error` bounds a sample's error, `jitter` is its typical error, `delay` the typical round trip
+    to the primary clocks.
+    """
+
+    error: float
+    jitter: float
+    delay: float
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the lines depend on beside the configuration.
+
+    `combined` is of the combined offset, `peers` of single peers by their names. `source` says
+    where they come from, and `why_none` why one that is missing is missing. `ntpd_rs` is the
+    version that is installed on this machine, if any is.
+    """
+
+    combined: Measured | None = None
+    peers: Mapping[str, Measured] = field(default_factory=dict)
+    source: str = "the running daemon"
+    why_none: str = "the daemon has no estimate yet"
+    ntpd_rs: Version | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Output:
-    """An output as its consumer must know it. Polls are log2 s, the rest s."""
+    """An output as its consumer must know it. Polls are log2 s, the rest s.
+
+    `chrony_poll` is how often chrony looks for a sample, `ntpd_poll` how often ntpd and NTPsec do.
+    `basis` says what `delay` and `precision` are based on.
+    """
 
     spec: RefclockSpec
     refid: str
-    minpoll: int
-    maxpoll: int
+    chrony_poll: int
+    ntpd_poll: int
     delay: float
-    error: float
+    precision: float
+    basis: str
+    ntpd_rs: Version | None = None
 
 
 HEADINGS = {
@@ -46,17 +103,17 @@ HEADINGS = {
 """The file that the lines belong to, on Debian."""
 
 
-def consumer_lines(config: Config, consumer: Consumer) -> list[str]:
+def consumer_lines(config: Config, consumer: Consumer, facts: Facts) -> list[str]:
     """What goes into the consumer's configuration. Raises ConsumerError if nothing can."""
     lines = [f"# {HEADINGS[consumer]}"]
     writer = WRITERS[consumer]
     usable = False
-    for output in outputs(config):
+    for output in outputs(config, facts):
         written = list(writer(output))
         usable = usable or bool(written)
         if output.spec.peer is not None and written:
             lines.append(f"# what {output.spec.peer} measures")
-        lines += written or [f"# {name(output)} is nothing that {consumer} can read"]
+        lines += written or [f"# {consumer} cannot read {name(output)}"]
     if not usable:
         raise ConsumerError(
             f"{consumer} reads {READS[consumer]}, and there is no such [[refclock]]"
@@ -64,21 +121,82 @@ def consumer_lines(config: Config, consumer: Consumer) -> list[str]:
     return [*lines, *FOOTERS.get(consumer, ())]
 
 
-def outputs(config: Config) -> Iterator[Output]:
+def measurements(status: Mapping[str, Any]) -> tuple[Measured | None, dict[str, Measured]]:
+    """What a daemon's status, as docs/status.md has it, says of the combined offset and each peer.
+
+    An estimate that lacks a member, as in the status of another version, counts as none.
+    """
+    peers: dict[str, Measured] = {}
+    speaking: list[float] = []
+    for peer in status.get("peers", ()):
+        estimate = peer.get("estimate") or {}
+        if not {"error", "jitter", "delay"} <= estimate.keys():
+            continue
+        delay = estimate["delay"] + estimate.get("root_delay", 0.0)
+        peers[peer["name"]] = Measured(estimate["error"], estimate["jitter"], delay)
+        if peer.get("tally") in SPEAKING:
+            speaking.append(delay)
+    combined = status.get("system", {}).get("estimate") or {}
+    if not speaking or not {"error", "jitter"} <= combined.keys():
+        return None, peers
+    return Measured(combined["error"], combined["jitter"], statistics.median(speaking)), peers
+
+
+def outputs(config: Config, facts: Facts) -> Iterator[Output]:
     """The configured outputs with what their consumer must know of them."""
     for number, spec in enumerate(config.refclocks, start=1):
         peers = [peer for peer in config.peers if feeds(peer, spec)]
-        # The consumer's poll is no shorter than ours, else most of its polls would find nothing.
-        minpolls = [peer.peer.minpoll for peer in peers]
-        maxpolls = [peer.peer.maxpoll for peer in peers]
+        measured = facts.combined if spec.peer is None else facts.peers.get(spec.peer)
+        if measured is not None:
+            delay, precision = bounds(measured)
+            basis = f"measured by {facts.source}: {shown(measured)}"
+        else:
+            delay = TYPICAL_DELAY + max((peer.peer.root_delay for peer in peers), default=0.0)
+            precision = max([TYPICAL_ERROR, *(peer.peer.root_dispersion for peer in peers)])
+            basis = f"guessed: {facts.why_none}"
         yield Output(
             spec=spec,
             refid=refid(number),
-            minpoll=max(minpolls, default=DEFAULT_POLLS[0]),
-            maxpoll=max(maxpolls, default=DEFAULT_POLLS[1]),
-            delay=TYPICAL_DELAY + max((peer.peer.root_delay for peer in peers), default=0.0),
-            error=max([TYPICAL_ERROR, *(peer.peer.root_dispersion for peer in peers)]),
+            chrony_poll=chrony_poll(peers),
+            # A peer's poll must bring a sample between two of ntpd's, whichever peer speaks.
+            ntpd_poll=max((peer.peer.maxpoll for peer in peers), default=DEFAULT_POLLS[1]),
+            delay=delay,
+            precision=precision,
+            basis=basis,
+            ntpd_rs=facts.ntpd_rs,
         )
+
+
+def bounds(measured: Measured) -> tuple[float, float]:
+    """A consumer's `delay` and `precision`, s, rounded up.
+
+    chrony bounds the error of a sample by delay / 2 + precision: that must not be less than ours.
+    """
+    precision = rounded_up(max(measured.jitter, LEAST_PRECISION))
+    return rounded_up(max(measured.delay, 2 * (measured.error - precision), 0.0)), precision
+
+
+def rounded_up(value: float) -> float:
+    """The next number of two digits."""
+    return float(_TWO_DIGITS_UP.create_decimal(repr(value)))
+
+
+def shown(measured: Measured) -> str:
+    error, jitter, delay = map(rounded_up, (measured.error, measured.jitter, measured.delay))
+    return f"error below {error:g} s, jitter {jitter:g} s, round trip {delay:g} s"
+
+
+def chrony_poll(peers: list[PeerSpec]) -> int:
+    """log2 of how often chrony looks for a sample.
+
+    Each answered poll of any of the peers brings one. So chrony looks every 16 s, more often if one
+    of them always answers more often, and less often if each of them always answers less often.
+    After eight looks without a sample chrony takes the source for unreachable.
+    """
+    minpoll = min([peer.peer.minpoll for peer in peers] or [DEFAULT_POLLS[0]])
+    maxpoll = min([peer.peer.maxpoll for peer in peers] or [DEFAULT_POLLS[1]])
+    poll = max(min(CHRONY_POLL, maxpoll), minpoll, maxpoll - REACHABLE_POLLS)
+    return min(poll, MAX_CHRONY_POLL)
 
 
 def feeds(peer: PeerSpec, output: RefclockSpec) -> bool:
@@ -101,21 +219,22 @@ def name(output: Output) -> str:
 
 
 def chrony(output: Output) -> Iterator[str]:
-    """One poll interval only: the longest of ours. `filter 1`: before 4.7 it wants four samples."""
+    """`filter 1`: before 4.7, chrony makes nothing of fewer than four samples a poll."""
     match output.spec.parameters:
         case ShmParameters(unit):
             # dpoll 0: look every second, for a sample is put there the moment it is measured.
             source, dpoll = f"SHM {unit}:perm=0600", " dpoll 0"
         case SockParameters(path):
             source, dpoll = f"SOCK {path}", ""
+    yield f"# {output.basis}"
     yield (
-        f"refclock {source} refid {output.refid} poll {output.maxpoll}{dpoll} filter 1"
-        f" delay {output.delay:g} precision {output.error:g}"
+        f"refclock {source} refid {output.refid} poll {output.chrony_poll}{dpoll} filter 1"
+        f" delay {output.delay:g} precision {output.precision:g}"
     )
 
 
 def ntpsec(output: Output) -> Iterator[str]:
-    """NTPsec names the driver."""
+    """NTPsec names the driver. The error bound comes with each sample."""
     match output.spec.parameters:
         case ShmParameters(unit):
             yield f"refclock shm unit {unit} refid {output.refid} {ntpd_polls(output)}"
@@ -130,21 +249,27 @@ def ntpd(output: Output) -> Iterator[str]:
 
 
 def ntpd_polls(output: Output) -> str:
-    minpoll = max(output.minpoll, LEAST_NTPD_POLL)
-    return f"minpoll {minpoll} maxpoll {max(output.maxpoll, minpoll)}"
+    """A poll without a sample counts as a failure of the refclock, so none is to be too early."""
+    poll = max(output.ntpd_poll, LEAST_NTPD_POLL)
+    return f"minpoll {poll} maxpoll {poll}"
 
 
 def ntpd_rs(output: Output) -> Iterator[str]:
-    """It takes a sample's time of arrival for that of its measurement, hence the wider bound.
-
-    1.4 takes the variance only; versions after it would rather have `precision`, but still take it.
-    """
+    """No key is right for every version: 1.4 does not know `precision`, 1.5 and later warn."""
     match output.spec.parameters:
         case SockParameters(path):
+            precision = max(output.precision, LEAST_NTPD_RS_PRECISION)
+            variance = f"measurement_noise_estimate = {precision**2:g}"
+            yield f"# {output.basis}"
             yield "[[source]]"
             yield 'mode = "sock"'
             yield f"path = {json.dumps(str(path))}"
-            yield f"measurement_noise_estimate = {max(output.error, 5e-3) ** 2:g}"
+            if output.ntpd_rs is not None and output.ntpd_rs < NTPD_RS_PRECISION_SINCE:
+                yield variance
+                return
+            yield f"precision = {precision:g}"
+            if output.ntpd_rs is None:
+                yield f"# ntpd-rs before 1.5 wants this in its place: {variance}"
 
 
 WRITERS: dict[Consumer, Callable[[Output], Iterator[str]]] = {

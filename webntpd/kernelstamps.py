@@ -1,5 +1,8 @@
 """The kernel's own timestamps of what a TCP socket sends and receives (SO_TIMESTAMPING).
 
+And the round trips that it measures itself (TCP_INFO). A server cannot make these look shorter
+without changing its kernel.
+
 A receive stamp comes with the data, in a control message: it is of the last segment that the call
 returned. A transmit stamp comes later, in the socket's error queue, and names the last byte of the
 send that it is of, counted from when stamps were switched on. All of them read CLOCK_REALTIME,
@@ -34,6 +37,13 @@ IPV6_RECVERR = 25
 
 _RECEIVE = SOF_TIMESTAMPING_SOFTWARE | SOF_TIMESTAMPING_RX_SOFTWARE
 _TRANSMIT = SOF_TIMESTAMPING_TX_SOFTWARE | SOF_TIMESTAMPING_OPT_ID | SOF_TIMESTAMPING_OPT_TSONLY
+
+# linux/tcp.h, struct tcp_info: both in us
+_TCPI_RTT = 68  # smoothed; from the connection's handshake at first
+_TCPI_MIN_RTT = 148  # the least of the last five minutes; since Linux 4.6
+_TCP_INFO_SIZE = _TCPI_MIN_RTT + 4
+_UNKNOWN_RTTS = {0, 2**32 - 1}
+_US_PER_S = 1_000_000
 
 _first_timespec = struct.Struct("=qq").unpack_from  # struct scm_timestamping64: the software's
 _SOCK_EXTENDED_ERR = struct.Struct("=IBBBxII")
@@ -95,3 +105,20 @@ def _end(content: bytes) -> int | None:
     if (error, origin, info) != (errno.ENOMSG, SO_EE_ORIGIN_TIMESTAMPING, SCM_TSTAMP_SND):
         return None
     return (key + 1) % KEY_MODULUS
+
+
+_round_trip = struct.Struct("=I").unpack_from
+
+
+def least_round_trip(sock: socket.socket) -> float | None:
+    """The least round trip that the kernel remembers, s; None if it tells none (TCP_INFO)."""
+    try:
+        info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_SIZE)
+    except OSError:
+        return None
+    known = {
+        _round_trip(info, offset)[0]
+        for offset in (_TCPI_RTT, _TCPI_MIN_RTT)
+        if offset + 4 <= len(info)
+    } - _UNKNOWN_RTTS
+    return min(known) / _US_PER_S if known else None

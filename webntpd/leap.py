@@ -13,18 +13,29 @@ right place is for its transport to say.
 
 Each data line after the first ends what the one before began, so it is kept as the notice that
 servers send of it: TAI - UTC before the instant, the instant, and the sign of the step.
+
+Some servers smear a leap second: their clock shows neither a step nor a repeated second, but runs
+slow or fast for a day. The public servers that do so agree on the linear smear from noon to noon
+(https://developers.google.com/time/smear), which a list of leap seconds can take out again.
 """
 
+import calendar
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import dataclass, replace
+from itertools import pairwise, product
 
-from webntpd.ntp.types import NS_PER_S, Leap, LeapNotice
+from webntpd.ntp.types import NS_PER_S, Leap, LeapNotice, Reading
 
 _NTP_TO_UNIX = 2_208_988_800  # s from 1900-01-01 to 1970-01-01 (RFC 5905 §6)
-_DAY_NS = 86_400 * NS_PER_S
+_DAY_S = 86_400
+_DAY_NS = _DAY_S * NS_PER_S
+_HALF_DAY_NS = _DAY_NS // 2
+_SMEAR_REACH_NS = _HALF_DAY_NS + 3_600 * NS_PER_S
+"""A smear's half and an hour: the clock that says when it is may itself be wrong."""
+_USUAL_MONTHS = {1, 7}
+"""The months that leap seconds come before; the others are a second choice."""
 
 _WARNINGS = {1: Leap.INSERT, -1: Leap.DELETE}
 _NAMES = {"$": "update", "@": "expiry", "h": "hash"}
@@ -66,13 +77,77 @@ class LeapList:
 
 
 def warning_from(notice: LeapNotice, now_ns: int) -> Leap:
-    """The warning that a notice amounts to: only within the last day before its instant.
+    """The warning that a notice amounts to at `now_ns`: only on the last day of a month.
 
-    A notice of an instant that is no UTC midnight gives none: only there a leap second can be.
+    A leap second is the last second of a month (ITU-R TF.460), so a notice of any other instant
+    warns of nothing.
     """
-    if notice.next_ns % _DAY_NS or not 0 < notice.next_ns - now_ns <= _DAY_NS:
+    day, within_ns = divmod(notice.next_ns, _DAY_NS)
+    if not 0 < notice.next_ns - now_ns <= _DAY_NS or within_ns or _month_from(day) is None:
         return Leap.NONE
     return _WARNINGS.get(notice.step, Leap.NONE)
+
+
+def smear_ns(leap_list: LeapList, at_ns: int) -> int:
+    """How far a noon-to-noon smeared clock that shows `at_ns` is ahead of UTC, ns.
+
+    From noon before a leap second to noon after it, such a clock shows 86400 s, evenly, while
+    86400 + step seconds pass. UTC is here as POSIX clocks show it: an inserted second is the last
+    one shown twice. The list must be one that has not expired.
+    """
+    for leap in leap_list.leaps:
+        shown_ns = at_ns - (leap.next_ns - _HALF_DAY_NS)  # since the first noon
+        if 0 <= shown_ns < _DAY_NS:
+            return _smear_of(leap.step, shown_ns)
+    return 0
+
+
+def _smear_of(step: int, shown_ns: int) -> int:
+    """The smear when the clock has shown `shown_ns` since the first noon.
+
+    So far shown * (86400 + step) / 86400 have really passed. The leap comes 43200 s after noon, or
+    a second earlier if it is the one that is left out; from there on, UTC is `step` less.
+    """
+    until_leap_ns = _HALF_DAY_NS + min(step, 0) * NS_PER_S
+    if shown_ns * (_DAY_S + step) < until_leap_ns * _DAY_S:
+        return -step * shown_ns // _DAY_S
+    return step * (_DAY_NS - shown_ns) // _DAY_S
+
+
+def unsmeared(reading: Reading, leap_list: LeapList) -> Reading:
+    """The reading as if its noon-to-noon smeared server told UTC; see smear_ns() for the list.
+
+    Its notice is dropped: a server that smears a leap second must not announce it.
+    """
+    return replace(
+        reading,
+        t2_ns=reading.t2_ns - smear_ns(leap_list, reading.t2_ns),
+        t3_ns=reading.t3_ns - smear_ns(leap_list, reading.t3_ns),
+        leap=None,
+    )
+
+
+def smear_is_possible(at_ns: int, known: Iterable[LeapNotice]) -> bool:
+    """Whether a smeared clock may differ from UTC at `at_ns`, as far as anyone says.
+
+    For want of a valid list. `known` are notices of servers that do not smear; those that announce
+    no step know nothing. Where nothing is known, any end of June or December may have a leap
+    second. A smeared server's readings of such a time are good for nothing, later votes included.
+    """
+    instants = {notice.next_ns for notice in known if notice.step in _WARNINGS}
+    if instants:
+        return any(abs(at_ns - instant) < _SMEAR_REACH_NS for instant in instants)
+    first, last = (at_ns - _SMEAR_REACH_NS) // _DAY_NS + 1, (at_ns + _SMEAR_REACH_NS - 1) // _DAY_NS
+    return any(_month_from(day) in _USUAL_MONTHS for day in range(first, last + 1))
+
+
+def _month_from(day: int) -> int | None:
+    """The month that begins with a day, counted from 1 January 1970; None for any other day."""
+    year = 1970 + int(day // 365.2425)  # or the next: rounding may lose a day
+    for candidate, month in product((year, year + 1), range(1, 13)):
+        if calendar.timegm((candidate, month, 1, 0, 0, 0)) == day * _DAY_S:
+            return month
+    return None
 
 
 def parse_leap_list(data: bytes) -> LeapList:

@@ -65,7 +65,7 @@ class Recorder:
 
     def __init__(self) -> None:
         self._samples_ns: dict[str, int] = {}
-        self._estimates_ns: dict[str, int] = {}
+        self._reports_ns: dict[str, int] = {}
 
     def new_in(self, status: Status) -> list[Record]:
         """The records that this snapshot is the first to hold, those of a peer in their order."""
@@ -77,18 +77,18 @@ class Recorder:
             if reading.at_ns > self._samples_ns.get(name, -1):
                 self._samples_ns[name] = reading.at_ns
                 yield Record(File.RAWSTATS, reading.t4_ns, rawstats_line(report, reading))
-        estimate = report.estimate
-        if report.fresh and estimate and estimate.at_ns > self._estimates_ns.get(name, -1):
-            self._estimates_ns[name] = estimate.at_ns
-            wall_ns = status.wall_ns - (status.at_ns - estimate.at_ns)
-            yield Record(File.PEERSTATS, wall_ns, peerstats_line(peer, estimate, wall_ns))
+        if report.fresh and peer.estimate and report.at_ns > self._reports_ns.get(name, -1):
+            self._reports_ns[name] = report.at_ns
+            line = peerstats_line(peer, peer.estimate, status)
+            yield Record(File.PEERSTATS, status.wall_ns, line)
 
 
-def peerstats_line(peer: PeerStatus, estimate: PeerEstimate, wall_ns: int) -> str:
-    """An estimate, which is as of `wall_ns`."""
-    status = CONFIGURED_AND_REACHABLE | SELECTION[peer.tally] << 8 | LAST_EVENT_REACHABLE
+def peerstats_line(peer: PeerStatus, estimate: PeerEstimate, status: Status) -> str:
+    """A peer's estimate as of the snapshot."""
+    word = CONFIGURED_AND_REACHABLE | SELECTION[peer.tally] << 8 | LAST_EVENT_REACHABLE
     return (
-        f"{when(wall_ns)} {source(peer.report.name)} {status:04x} {estimate.offset:.9f}"
+        f"{when(status.wall_ns)} {source(peer.report.name)} {word:04x}"
+        f" {status.offset(estimate):.9f}"
         f" {estimate.delay:.9f} {estimate.dispersion:.9f} {estimate.jitter:.9f}"
     )
 

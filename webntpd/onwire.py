@@ -6,13 +6,17 @@ theirs they tell: `st` alone is both, `rt` is T2 proper, and in interleaved mode
 tells a T3 that the kernel took. Which of these a reading is built on is its formula, and decides,
 with the source of our own stamps, how precise it is.
 
+Our own side is a Trip: two stamps, each one instant on the wall clock and on RAW. Round trips and
+delays are differences of RAW, which nobody steers; the wall's times are only for the statistics.
+
 Precision is rho of RFC 5905 §8: how far a stamp may be from the instant that it stands for. The
 offset halves the sum of both ends' errors, so that each side counts with the mean of its stamps.
 It joins the root distance and bounds the jitter from below; the constants are the orders of
-magnitude that exchanges over loopback showed, where every error is one of stamps.
+magnitude that exchanges over loopback showed, where every error is one of stamps. What a server
+cuts off its times is no part of it: that is the reading's resolution, and has one direction only.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from webntpd.ntp.types import NS_PER_S, Formula, Provenance, Reading, Rejection, Stamp, StampSource
 from webntpd.wire import Reply, echoes
@@ -30,13 +34,22 @@ _SERVER_PRECISION = {
     Formula.INTERLEAVED: 1e-6,
 }
 
-# How far wall and monotonic time may part during an exchange without a step: they are read one
-# after the other, and a kernel that slews the one alone does so by no more than 500 ppm.
+# How far wall and RAW time may part during an exchange without a step: the stamps of both are read
+# one after the other, and a consumer slews the wall clock by less than a tenth.
 _STEP_NS = 100_000
-_SLEW_PPM = 500
+_SLEW_DIVISOR = 10
 
-DATE_RESOLUTION = 1.0
-"""What a Date header is cut to, s."""
+# A claimed delay below half of the kernel's least round trip, less 1 ms, cannot be: the route may
+# have become somewhat shorter since, and the kernel's figure has some of the server's delays in it.
+_QUICK_SHARE = 0.5
+_QUICK_SLACK_NS = 1_000_000
+
+MAX_DEPARTURE_NS = 1_000_000
+"""A reply leaves within this after `st`, ns. A later stamp may be of a retransmission, for a server
+that lets the last one count, and would put the floor of X above the truth: then `st` stands."""
+
+DATE_RESOLUTION_NS = NS_PER_S
+"""What a Date header is cut to."""
 
 
 class Rejected(Exception):  # noqa: N818  # not an error here: a verdict on a stranger's reply
@@ -48,22 +61,34 @@ class Rejected(Exception):  # noqa: N818  # not an error here: a verdict on a st
         self.detail = detail
 
 
+@dataclass(frozen=True, slots=True)
+class Trip:
+    """Our own side of an exchange: when the request left and the reply came.
+
+    `first` marks the first exchange on a connection. `least_round_trip` is the least that the
+    kernel has measured on that connection, s, where it leads to the server and not to a proxy.
+    """
+
+    t1: Stamp
+    t4: Stamp
+    first: bool = False
+    least_round_trip: float | None = None
+
+
 def complete(
     reply: Reply,
+    trip: Trip,
     *,
     sent: str,
-    t1: Stamp,
-    t4: Stamp,
     local_precision: float,
-    first: bool = False,
     allow_unsynchronised: bool = False,
     pst_ns: int | None = None,
 ) -> Reading:
     """The reading of an exchange that `reply` answered, or Rejected.
 
     `sent` is the token in the request, `local_precision` our clock's own in seconds (RFC 5905
-    §7.3), `first` marks the first exchange on a connection. `pst_ns` is the instant at which
-    `reply` left, as a later reply told: it counts only together with `rt`.
+    §7.3). `pst_ns` is the instant at which `reply` left, as a later reply told: it counts only
+    together with `rt`.
     """
     if not echoes(sent, reply.it):
         raise Rejected(Rejection.BOGUS, f"the reply answers {reply.it}, not {sent}")
@@ -72,88 +97,81 @@ def complete(
     t2_ns, t3_ns, formula = reply.st_ns, reply.st_ns, Formula.TWO_STAMP
     if reply.rt_ns is not None:
         t2_ns, formula = reply.rt_ns, Formula.FOUR_STAMP
-        if pst_ns is not None:
+        if pst_ns is not None and pst_ns - reply.st_ns <= MAX_DEPARTURE_NS:
             t3_ns, formula = pst_ns, Formula.INTERLEAVED
-    reading = _reading(
-        t2_ns, t3_ns, formula, t1=t1, t4=t4, local=local_precision, resolution=reply.resolution
-    )
-    return replace(reading, first=first, leap=reply.leap, max_error=reply.max_error)
+    reading = _reading(t2_ns, t3_ns, formula, trip, local_precision, reply.resolution_ns)
+    return replace(reading, leap=reply.leap, max_error=reply.max_error)
 
 
 def from_header(
-    st_ns: int,
-    *,
-    t1: Stamp,
-    t4: Stamp,
-    local_precision: float,
-    resolution: float,
-    first: bool = False,
+    st_ns: int, trip: Trip, formula: Formula, *, resolution_ns: int, local_precision: float
 ) -> Reading:
     """The reading of an exchange whose reply told one time in a header, or Rejected.
 
-    `resolution` is the worth of the header's last digit in seconds, DATE_RESOLUTION for Date.
-    The rest is as in complete.
+    `formula` is DATE or TWO_STAMP, and `resolution_ns` the worth of the header's last digit. The
+    rest is as in complete.
     """
-    formula = Formula.TWO_STAMP
-    if resolution >= DATE_RESOLUTION:
-        # Date is not rounded but cut: the time is half a second later, give or take half of one.
-        formula = Formula.DATE
-        st_ns += NS_PER_S // 2
-        resolution /= 2
-    reading = _reading(
-        st_ns, st_ns, formula, t1=t1, t4=t4, local=local_precision, resolution=resolution
-    )
-    return replace(reading, first=first)
+    return _reading(st_ns, st_ns, formula, trip, local_precision, resolution_ns)
 
 
 def _reading(
-    t2_ns: int,
-    t3_ns: int,
-    formula: Formula,
-    *,
-    t1: Stamp,
-    t4: Stamp,
-    local: float,
-    resolution: float,
+    t2_ns: int, t3_ns: int, formula: Formula, trip: Trip, local: float, resolution_ns: int
 ) -> Reading:
     """The reading that four timestamps make, if they can be those of one exchange."""
-    round_trip_ns = _round_trip_ns(t1, t4)
-    if t3_ns < t2_ns:
-        raise Rejected(
-            Rejection.DISORDERED, f"the reply left {t2_ns - t3_ns} ns before the request came"
-        )
-    if round_trip_ns < t3_ns - t2_ns:
-        raise Rejected(
-            Rejection.NEGATIVE_DELAY,
-            f"the server says it took {t3_ns - t2_ns} ns of a round trip of {round_trip_ns} ns",
-        )
+    t1, t4 = trip.t1, trip.t4
+    _check_own_clocks(t1, t4)
+    _check_delay(t4.raw_ns - t1.raw_ns, t3_ns - t2_ns, resolution_ns, trip.least_round_trip)
     return Reading(
         t1_ns=t1.wall_ns,
         t2_ns=t2_ns,
         t3_ns=t3_ns,
         t4_ns=t4.wall_ns,
-        at_ns=t4.monotonic_ns,
-        precision=_SERVER_PRECISION[formula] + resolution + _own_precision(t1, t4, local),
+        r1_ns=t1.raw_ns,
+        r4_ns=t4.raw_ns,
+        precision=_SERVER_PRECISION[formula] + _own_precision(t1, t4, local),
         provenance=Provenance(formula, t1.source, t4.source),
+        resolution_ns=resolution_ns,
+        first=trip.first,
     )
 
 
-def _round_trip_ns(t1: Stamp, t4: Stamp) -> int:
-    """T4 - T1 by the wall clock, once the monotonic clock agrees."""
-    wall_ns = t4.wall_ns - t1.wall_ns
-    monotonic_ns = t4.monotonic_ns - t1.monotonic_ns
-    if wall_ns < 0 or monotonic_ns < 0:
+def _check_own_clocks(t1: Stamp, t4: Stamp) -> None:
+    """Reject an exchange during which one of our own clocks was set."""
+    raw_ns = t4.raw_ns - t1.raw_ns
+    if raw_ns < 0:
+        raise Rejected(Rejection.DISORDERED, f"the reply came {-raw_ns} ns before the request left")
+    parted_ns = t4.wall_ns - t1.wall_ns - raw_ns
+    if abs(parted_ns) > _STEP_NS + raw_ns // _SLEW_DIVISOR:
         raise Rejected(
-            Rejection.DISORDERED,
-            f"the reply came {wall_ns} ns ({monotonic_ns} ns monotonic) after the request left",
+            Rejection.STEPPED, f"the local clock was set by about {parted_ns} ns meanwhile"
         )
-    parted_ns = abs(wall_ns - monotonic_ns)
-    if parted_ns > _STEP_NS + monotonic_ns * _SLEW_PPM // 1_000_000:
+
+
+def _check_delay(
+    round_trip_ns: int, service_ns: int, resolution_ns: int, least_round_trip: float | None
+) -> None:
+    """Reject what the server claims of its own time if the round trip has no room for it.
+
+    A service time between two cut times may come out too long by one resolution.
+    """
+    if service_ns < 0:
         raise Rejected(
-            Rejection.STEPPED,
-            f"the local clock was set: wall and monotonic time parted by {parted_ns} ns",
+            Rejection.DISORDERED, f"the reply left {-service_ns} ns before the request came"
         )
-    return wall_ns
+    delay_ns = round_trip_ns - service_ns + resolution_ns
+    if delay_ns < 0:
+        raise Rejected(
+            Rejection.NEGATIVE_DELAY,
+            f"the server says it took {service_ns} ns of a round trip of {round_trip_ns} ns",
+        )
+    if least_round_trip is None:
+        return
+    if delay_ns < _QUICK_SHARE * least_round_trip * NS_PER_S - _QUICK_SLACK_NS:
+        raise Rejected(
+            Rejection.TOO_QUICK,
+            f"the server leaves {round_trip_ns - service_ns} ns for the way there and back, and"
+            f" the kernel has never seen less than {least_round_trip * NS_PER_S:.0f} ns",
+        )
 
 
 def _own_precision(t1: Stamp, t4: Stamp, local: float) -> float:

@@ -1,6 +1,6 @@
 """Runs one peer: does what its state machine asks for, and tells it what came of it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import trio
 
@@ -26,8 +26,8 @@ CLOSE_TIMEOUT = 1.0
 class PeerTask:
     """One peer, its exchange, and the channels that connect it to the rest.
 
-    `reports` takes each of its reports; whatever `alarms` delivers says that the local clock
-    jumped.
+    `reports` takes each of its reports; an item from `alarms` says that the machine slept.
+    `correct` takes a smear out of a reading, or drops a reading of an unknown smear.
     """
 
     def __init__(
@@ -37,17 +37,19 @@ class PeerTask:
         clock: Clock,
         reports: trio.MemorySendChannel[PeerReport],
         alarms: trio.MemoryReceiveChannel[None],
+        correct: Callable[[Reading], Reading | None] = lambda reading: reading,
     ) -> None:
         self._peer = peer
         self._exchange = exchange
         self._clock = clock
         self._reports = reports
         self._alarms = alarms
+        self._correct = correct
 
     async def run(self) -> None:
         """Poll until cancelled."""
         try:
-            actions: Sequence[Action] = self._peer.start(self._clock.monotonic_ns())
+            actions: Sequence[Action] = self._peer.start(self._clock.raw_ns())
             while True:
                 actions = await self._perform(actions)
         finally:
@@ -70,27 +72,29 @@ class PeerTask:
         return following
 
     async def _wait(self, until_ns: int) -> Sequence[Action]:
-        remaining = (until_ns - self._clock.monotonic_ns()) / NS_PER_S
+        remaining = (until_ns - self._clock.raw_ns()) / NS_PER_S
         with trio.move_on_after(max(0.0, remaining)):
             await self._alarms.receive()
-            return self._peer.on_discontinuity(self._clock.monotonic_ns())
-        return self._peer.on_timer(self._clock.monotonic_ns())
+            return self._peer.on_suspend(self._clock.raw_ns())
+        return self._peer.on_timer(self._clock.raw_ns())
 
     async def _measure(self, *, last: bool) -> Sequence[Action]:
-        outcome: Sequence[Reading] | Failure
+        failure: Failure | None = None
+        readings: Sequence[Reading] = ()
         try:
-            outcome = await self._exchange.measure(last=last)
+            readings = await self._exchange.measure(last=last)
         except ExchangeError as error:
-            outcome = error.failure
-        now_ns = self._clock.monotonic_ns()
-        if self._jumped():
-            # What straddles a step says nothing of the clock as it is now.
-            return self._peer.on_discontinuity(now_ns)
-        if isinstance(outcome, Failure):
-            return self._peer.on_failure(outcome, now_ns)
-        return self._peer.on_readings(outcome, now_ns)
+            failure, readings = error.failure, error.readings
+        now_ns = self._clock.raw_ns()
+        if self._slept():
+            # What straddles a suspend says nothing of X as it is now.
+            return self._peer.on_suspend(now_ns)
+        readings = [right for each in readings if (right := self._correct(each)) is not None]
+        if failure is not None:
+            return self._peer.on_failure(failure, now_ns, readings)
+        return self._peer.on_readings(readings, now_ns)
 
-    def _jumped(self) -> bool:
+    def _slept(self) -> bool:
         try:
             self._alarms.receive_nowait()
         except trio.WouldBlock:

@@ -52,7 +52,7 @@ def status_lines(status: Status, *, trend: bool = False) -> list[str]:
 def peer_lines(status: Status, *, trend: bool = False) -> list[str]:
     """The table of the peers; the first character of a line is ntpq's tally."""
     rows = [
-        (*peer_row(peer, status.at_ns), *([sparkline(peer.offsets)] if trend else []))
+        (*peer_row(peer, status), *([sparkline(peer.offsets)] if trend else []))
         for peer in status.peers
     ]
     heading, *lines = table((*PEER_COLUMNS, *(["trend"] if trend else [])), rows)
@@ -62,14 +62,14 @@ def peer_lines(status: Status, *, trend: bool = False) -> list[str]:
     ]
 
 
-def peer_row(peer: PeerStatus, now_ns: int) -> tuple[str, ...]:
-    """One peer's columns as of monotonic `now_ns`."""
-    report, estimate = peer.report, peer.report.estimate
+def peer_row(peer: PeerStatus, status: Status) -> tuple[str, ...]:
+    """One peer's columns as of the snapshot."""
+    report, estimate = peer.report, peer.estimate
     measured = (NOTHING,) * 4
     if estimate:
         measured = (
             seconds(estimate.delay),
-            signed_seconds(estimate.offset),
+            signed_seconds(status.offset(estimate)),
             seconds(estimate.jitter),
             str(estimate.provenance or NOTHING),
         )
@@ -79,7 +79,7 @@ def peer_row(peer: PeerStatus, now_ns: int) -> tuple[str, ...]:
         peer.kind,
         f"{report.reach:o}",
         f"{2**report.poll}",
-        age(report.last_reply_ns, now_ns),
+        age(report.last_reply_ns, status.at_ns),
         *measured,
         failure.rejection if failure else NOTHING,
     )
@@ -99,7 +99,7 @@ def refclock_line(refclock: RefclockStatus) -> str:
 
 
 def age(then_ns: int | None, now_ns: int) -> str:
-    """The time since a monotonic instant, in seconds, or in the unit that ntpq would use."""
+    """The time since a RAW instant, in seconds, or in the unit that ntpq would use."""
     if then_ns is None:
         return NOTHING
     elapsed = (now_ns - then_ns) // NS_PER_S

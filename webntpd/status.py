@@ -6,7 +6,20 @@ so that no two views can disagree.
 
 from dataclasses import dataclass
 
-from webntpd.ntp.types import NS_PER_S, PHI, Estimate, PeerReport, Publication, Tally, Verdict
+from webntpd.ntp.types import (
+    Estimate,
+    Frequency,
+    PeerEstimate,
+    PeerReport,
+    Publication,
+    Tally,
+    Verdict,
+    aging,
+    carried,
+)
+
+PPM = 1e-6
+"""Frequencies are shown in parts per million, of which this is one, s/s."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,15 +40,28 @@ class RefclockStatus:
 
 @dataclass(frozen=True, slots=True)
 class PeerStatus:
-    """A peer's report with the tally of the last vote. `kind` names its exchange.
+    """A peer's report with its tally and its estimate in the last vote. `kind` names its exchange.
 
-    `offsets` are those of its last fresh estimates, oldest first, s.
+    `estimate` is None while the peer has measured nothing. `offsets` are those that the wall clock
+    had at its last fresh reports, oldest first, s.
     """
 
     report: PeerReport
     kind: str
     tally: Tally
+    estimate: PeerEstimate | None = None
     offsets: tuple[float, ...] = ()
+
+    @property
+    def measured_ns(self) -> int | None:
+        """The RAW instant of the last answer that the estimate is made of."""
+        return self.report.track.last_reply_ns if self.report.track else None
+
+    @property
+    def frequency(self) -> Frequency | None:
+        """The local oscillator's frequency as this peer sees it; None while it has no line."""
+        track = self.report.track
+        return track.frequency if track and track.sigma is not None else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +81,10 @@ class ServerStatus:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """The daemon at monotonic `at_ns`, when the wall clock showed `wall_ns`.
+    """The daemon at RAW `at_ns`, when the wall clock showed `wall_ns`: both are of one instant.
 
-    It has been running since monotonic `started_ns`; its own list of leap seconds, if it has one,
-    is good until `leap_expires_ns` of the wall clock.
+    It has been running since RAW `started_ns`; its own list of leap seconds, if it has one, is good
+    until `leap_expires_ns` of the wall clock.
     """
 
     at_ns: int
@@ -75,10 +101,27 @@ class Status:
         """The number of peers that have answered within the last eight polls."""
         return sum(1 for peer in self.peers if peer.report.reach)
 
+    @property
+    def measured_ns(self) -> int | None:
+        """The RAW instant of the last answer that the system's estimate is made of."""
+        speakers = set(self.verdict.speakers)
+        answers = (peer.measured_ns for peer in self.peers if peer.report.name in speakers)
+        return max((at_ns for at_ns in answers if at_ns is not None), default=None)
 
-def error_bound(estimate: Estimate, now_ns: int) -> float:
-    """What bounds an estimate's error at monotonic `now_ns`, s: it grows by PHI (RFC 5905 §11)."""
-    return estimate.root_distance + PHI * (now_ns - estimate.at_ns) / NS_PER_S
+    def offset(self, estimate: Estimate | PeerEstimate) -> float:
+        """The wall clock's offset at this instant, s."""
+        return estimate.offset(self.at_ns, self.wall_ns)
+
+    def error_bound(self, estimate: Estimate | PeerEstimate) -> float:
+        """The bound of that offset's error, s."""
+        return estimate.error_bound(self.at_ns)
+
+    def bounds(self, estimate: PeerEstimate) -> tuple[float, float]:
+        """The least and the greatest offset at this instant that the peer's answers allow, s."""
+        grown = aging(estimate, self.at_ns)
+        low = carried(estimate, estimate.low_ns, self.at_ns, self.wall_ns)
+        high = carried(estimate, estimate.high_ns, self.at_ns, self.wall_ns)
+        return low - grown, high + grown
 
 
 def summary(status: Status) -> str:
@@ -87,10 +130,10 @@ def summary(status: Status) -> str:
     peers = f"{status.reachable} of {len(status.peers)} peers reachable"
     if not isinstance(estimate, Estimate):
         return f"{estimate}; {peers}"
+    offset = bounded(status.offset(estimate), status.error_bound(estimate))
     return (
-        f"synchronised to {estimate.system_peer}, offset {signed_seconds(estimate.offset)}"
-        f" \N{PLUS-MINUS SIGN} {seconds(error_bound(estimate, status.at_ns))},"
-        f" {len(status.verdict.survivors)} survivors, {peers}"
+        f"synchronised to {estimate.system_peer}, offset {offset},"
+        f" {len(status.verdict.speakers)} survivors, {peers}"
     )
 
 
@@ -108,6 +151,11 @@ def signed_seconds(value: float) -> str:
     """As seconds(), always with its sign."""
     text = seconds(value)
     return text if text.startswith("-") else f"+{text}"
+
+
+def bounded(offset: float, error: float) -> str:
+    """An offset with the bound of its error."""
+    return f"{signed_seconds(offset)} \N{PLUS-MINUS SIGN} {seconds(error)}"
 
 
 def printable(text: str) -> str:

@@ -15,21 +15,24 @@ from pathlib import Path
 import trio
 from trio.lowlevel import ParkingLot
 
-from webntpd.clock import Clock
+from webntpd.clock import Clock, read_pair
 from webntpd.config import Config, ConfigError, PeerSpec
 from webntpd.control import ControlError, serve_control
 from webntpd.discontinuity import watch_for_clock_set
 from webntpd.exchange.factory import make_exchange
-from webntpd.leap import LeapList
+from webntpd.leap import LeapList, smear_is_possible, unsmeared
 from webntpd.leapfetch import LeapSource, keep_fresh
 from webntpd.leapfile import newest_leap_list
 from webntpd.metrics import serve_metrics
 from webntpd.ntp.peer import Peer
+from webntpd.ntp.types import UNKNOWN_FREQUENCY, Frequency, LeapNotice, Reading, Smear
 from webntpd.peer_task import PeerTask
 from webntpd.refclock import Refclock, RefclockError, RefclockParameters
 from webntpd.refclock.factory import make_refclock
 from webntpd.server import Counters, ServerError, ServerParameters, serve
 from webntpd.service import Notifier, watchdog_interval
+from webntpd.state import frequency_from, load_state
+from webntpd.statekeeping import StateKeeper
 from webntpd.statslog import StatisticsLog, StatisticsParameters
 from webntpd.status import Status, summary
 from webntpd.system_task import ClockSet, Event, Heartbeat, Output, Setup, SystemTask
@@ -102,6 +105,8 @@ class Daemon:
         self._leap_source: Slot[LeapSource]
         self._setup: Setup
         self._statistics: Slot[StatisticsParameters]
+        self._state: Slot[Path]
+        self._prior = UNKNOWN_FREQUENCY
 
     async def start(self, config: Config, nursery: trio.Nursery) -> None:
         """Start everything that `config` asks for, then tell the service manager."""
@@ -111,21 +116,23 @@ class Daemon:
         self._metrics = Slot("metrics", self._serve_metrics, nursery, refusal=ServerError)
         self._leap_source = Slot("leap-seconds list", self._keep_leap_list_fresh, nursery)
         self._statistics = Slot("statistics", self._keep_statistics, nursery)
+        self._state = Slot("state", self._keep_state, nursery)
+        self._prior = self._remembered_frequency(config.state)
         self._open_outputs(config)
-        setup = self._make_setup(
-            config
-        )  # before the server: its first replies tell of leap seconds
+        # Before the server: its first replies tell of leap seconds.
+        setup = self._make_setup(config)
         await self._server.change(config.server)
         await self._change_control(config.control)
         await self._change_metrics(config.metrics)
         await self._leap_source.change(config.leap_source)
         await self._statistics.change(config.statistics)
+        await self._state.change(config.state)
         system = SystemTask(
             setup,
             self._clock,
             observe=self._on_status,
             feed_watchdog=self.notifier.alive,
-            flush_peers=self._alarm_peers,
+            alarm_peers=self._alarm_peers,
         )
         nursery.start_soon(keep_running, "system process", lambda: system.run(self._inbox))
         nursery.start_soon(
@@ -158,6 +165,7 @@ class Daemon:
             await self._change_metrics(config.metrics)
             await self._leap_source.change(config.leap_source)
             await self._statistics.change(config.statistics)
+            await self._state.change(config.state)
             await self._events.send(self._make_setup(config))
             self._change_peers(config)
             self._close_outputs_but(config)
@@ -187,10 +195,14 @@ class Daemon:
         running = RunningPeer(spec, trio.CancelScope(), alarm)
 
         async def run() -> None:
-            peer = Peer(spec.peer, random.random)
+            peer = Peer(spec.peer, random.random, prior=self._prior, slew=self._clock.slew)
+
+            def correct(reading: Reading) -> Reading | None:
+                return self._unsmeared(reading, spec.peer.smear)
+
             async with trio.open_nursery() as nursery:
                 exchange = make_exchange(spec.exchange, self._clock, nursery)
-                await PeerTask(peer, exchange, self._clock, self._events, alarms).run()
+                await PeerTask(peer, exchange, self._clock, self._events, alarms, correct).run()
 
         async def run_within_scope() -> None:
             with running.scope:
@@ -198,6 +210,33 @@ class Daemon:
 
         self._nursery.start_soon(run_within_scope)
         return running
+
+    def _unsmeared(self, reading: Reading, smear: Smear) -> Reading | None:
+        """The reading without its server's smear; None while nobody can tell the smear."""
+        if smear is Smear.NONE:
+            return reading
+        own = self._leap_list
+        if own is not None and reading.t3_ns < own.expires_ns:
+            return unsmeared(reading, own)
+        return None if smear_is_possible(reading.t3_ns, self._notices()) else reading
+
+    def _notices(self) -> list[LeapNotice]:
+        """What the peers that do not smear say of leap seconds."""
+        peers = self._status.peers if self._status else ()
+        return [
+            peer.report.track.leap
+            for peer in peers
+            if peer.report.track
+            and peer.report.track.leap
+            and peer.report.name not in self._setup.smears
+        ]
+
+    def _remembered_frequency(self, path: Path | None) -> Frequency:
+        """The oscillator's frequency as an earlier run left it."""
+        state = None if path is None else load_state(path)
+        if state is None:
+            return UNKNOWN_FREQUENCY
+        return frequency_from(state, self._clock.realtime_ns())
 
     def _open_outputs(self, config: Config) -> None:
         """Open what is new in `config`, or nothing if one of them cannot be opened."""
@@ -280,11 +319,25 @@ class Daemon:
         finally:
             self._observers.remove(statistics.observe)
 
+    async def _keep_state(self, path: Path, /, *, task_status: trio.TaskStatus[object]) -> None:
+        keeper = StateKeeper(path)
+        self._observers.add(keeper.observe)
+        try:
+            task_status.started()
+            await keeper.run()
+        finally:
+            self._observers.remove(keeper.observe)
+
     def _make_setup(self, config: Config) -> Setup:
         source = config.leap_source
         self._leap_list = newest_leap_list(config.leap_file, source.cache if source.url else None)
         self._setup = Setup(
-            parameters=config.system,
+            parameters=replace(config.system, slew=self._clock.slew),
+            smears={
+                spec.name: spec.peer.smear
+                for spec in config.peers
+                if spec.peer.smear is not Smear.NONE
+            },
             kinds={spec.name: spec.exchange.kind for spec in config.peers},
             outputs=[
                 Output(self._outputs[spec.parameters], spec.peer) for spec in config.refclocks
@@ -296,14 +349,15 @@ class Daemon:
     # -- what happens ------------------------------------------------------------------------
 
     def _snapshot(self) -> Status | None:
-        """The last snapshot as it looks now: what grows with age has grown."""
+        """The last snapshot as it looks now: offsets and bounds are of this instant."""
         if self._status is None:
             return None
+        pair = read_pair(self._clock)
         return replace(
             self._status,
             server=self._counters.status() if self._serving else None,
-            at_ns=self._clock.monotonic_ns(),
-            wall_ns=self._clock.realtime_ns(),
+            at_ns=pair.raw_ns,
+            wall_ns=pair.wall_ns,
         )
 
     def _on_status(self, status: Status) -> None:

@@ -5,21 +5,23 @@ other. The watchdog's heartbeats come by the same channel: it is fed only while 
 """
 
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import trio
 
 from webntpd.changes import changes
-from webntpd.clock import Clock
+from webntpd.clock import Clock, Pair, read_pair
 from webntpd.discontinuity import Discontinuity, DiscontinuityDetector
-from webntpd.leap import LeapList, warning_from
-from webntpd.ntp.system import calls_for_publication, is_fit, vote
+from webntpd.leap import LeapList, smear_is_possible, warning_from
+from webntpd.ntp.system import System, calls_for_publication, is_fit
 from webntpd.ntp.types import (
     Estimate,
     Leap,
+    LeapNotice,
     PeerReport,
     Publication,
+    Smear,
     SystemParameters,
     Tally,
     Verdict,
@@ -27,7 +29,7 @@ from webntpd.ntp.types import (
 from webntpd.refclock import Refclock
 from webntpd.status import PeerStatus, Status
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 REMEMBERED_OFFSETS = 32
 """Of each peer, for the views that show a trend."""
@@ -55,23 +57,25 @@ class Output:
 class Setup:
     """What the configuration says of the system process; a new one comes with each reload.
 
-    `kinds` gives each configured peer's kind of exchange, in the configuration's order.
+    `kinds` gives each configured peer's kind of exchange, in the configuration's order; `smears`
+    how the servers of those peers that smear leap seconds do so.
     """
 
     parameters: SystemParameters
     kinds: dict[str, str]
     outputs: Sequence[Output]
     leap_list: LeapList | None = None
+    smears: Mapping[str, Smear] = field(default_factory=dict)
 
 
 Event = PeerReport | Heartbeat | ClockSet | Setup
 
 
 class SystemTask:
-    """Holds the last report of each peer, and nothing else that a vote depends on.
+    """Carries out what the system process decides.
 
     `observe` gets every new snapshot, `feed_watchdog` is called at each heartbeat, and
-    `flush_peers` when the local clock jumped.
+    `alarm_peers` when the machine slept.
     """
 
     def __init__(
@@ -81,15 +85,15 @@ class SystemTask:
         *,
         observe: Callable[[Status], None],
         feed_watchdog: Callable[[], None],
-        flush_peers: Callable[[], None],
+        alarm_peers: Callable[[], None],
     ) -> None:
         self._setup = setup
         self._clock = clock
         self._observe = observe
         self._feed_watchdog = feed_watchdog
-        self._flush_peers = flush_peers
-        self._started_ns = clock.monotonic_ns()
-        self._reports: dict[str, PeerReport] = {}
+        self._alarm_peers = alarm_peers
+        self._started_ns = clock.raw_ns()
+        self._system = System(setup.parameters, setup.kinds)
         self._offsets: dict[str, tuple[float, ...]] = {}
         self._detector = DiscontinuityDetector(clock)
         self._measured_since_ns = 0
@@ -97,138 +101,157 @@ class SystemTask:
 
     async def run(self, events: trio.MemoryReceiveChannel[Event]) -> None:
         """Handle events until cancelled."""
-        self._conclude(self._vote())
+        self._conclude()
         async for event in events:
             match event:
                 case Heartbeat():
                     self._feed_watchdog()
                 case ClockSet():
-                    self._check_clock()
+                    if not self._check_clock():
+                        self._conclude()
                 case Setup():
-                    self._setup = event
-                    self._forget_removed_peers()
-                    self._conclude(self._vote())
+                    self._take_setup(event)
                 case PeerReport():
                     self._on_report(event)
+
+    def _take_setup(self, setup: Setup) -> None:
+        self._setup = setup
+        self._system.configure(setup.parameters, setup.kinds)
+        self._offsets = {name: each for name, each in self._offsets.items() if name in setup.kinds}
+        self._conclude()
 
     def _on_report(self, report: PeerReport) -> None:
         if report.name not in self._setup.kinds:
             return  # the last words of a peer that a reload removed
-        if self._check_clock() or self._is_from_before_the_jump(report):
+        if self._check_clock() or self._is_from_before_the_suspend(report):
             return
-        self._reports[report.name] = report
-        self._remember_offset(report)
-        verdict = self._vote()
-        if report.fresh:
-            self._publish(report, verdict)
-        self._conclude(verdict)
+        self._system.on_report(report)
+        self._conclude(report)
 
-    def _remember_offset(self, report: PeerReport) -> None:
-        if report.fresh and report.estimate:
-            offsets = (*self._offsets.get(report.name, ()), report.estimate.offset)
-            self._offsets[report.name] = offsets[-REMEMBERED_OFFSETS:]
-
-    def _check_clock(self) -> Discontinuity | None:
-        """Drop everything that was measured before the clock jumped."""
+    def _check_clock(self) -> bool:
+        """Whether the machine slept; then all that was measured before is dropped."""
         found = self._detector.check()
-        if found:
-            log.warning("%s: all samples are dropped, all peers polled anew", found)
-            self._measured_since_ns = self._clock.monotonic_ns()
-            self._reports.clear()
-            self._offsets.clear()
-            self._flush_peers()
-            self._conclude(self._vote())
-        return found
+        if found is Discontinuity.STEP:
+            logger.info("%s by %+.3f s; what was measured stands", found, self._detector.step)
+        if found is not Discontinuity.SUSPEND:
+            return False
+        logger.warning("%s: all samples are dropped, all peers polled anew", found)
+        self._measured_since_ns = self._clock.raw_ns()
+        self._system.forget()
+        self._offsets.clear()
+        self._alarm_peers()
+        self._conclude()
+        return True
 
-    def _is_from_before_the_jump(self, report: PeerReport) -> bool:
-        """A report may have been on its way here when the clock jumped; its peer makes another."""
-        return report.estimate is not None and report.estimate.at_ns < self._measured_since_ns
+    def _is_from_before_the_suspend(self, report: PeerReport) -> bool:
+        """A report may have been on its way here meanwhile; its peer makes another."""
+        track = report.track
+        return track is not None and track.entries[0].floor_at_ns < self._measured_since_ns
 
-    def _forget_removed_peers(self) -> None:
-        kept = self._setup.kinds
-        self._reports = {name: each for name, each in self._reports.items() if name in kept}
-        self._offsets = {name: each for name, each in self._offsets.items() if name in kept}
-
-    def _vote(self) -> Verdict:
-        estimate = self._status.verdict.estimate if self._status else None
-        return vote(
-            [self._reports[name] for name in self._setup.kinds if name in self._reports],
-            self._setup.parameters,
-            self._clock.monotonic_ns(),
-            leaps=self._leap_warnings(),
-            incumbent=estimate.system_peer if isinstance(estimate, Estimate) else None,
+    def _conclude(self, report: PeerReport | None = None) -> None:
+        """Vote, publish what `report` made new, and show the outcome."""
+        pair = read_pair(self._clock)
+        verdict = self._system.vote(
+            pair.raw_ns,
+            leaps=self._leap_warnings(pair.wall_ns),
+            barred=self._barred(pair.wall_ns),
         )
+        if report is not None and report.fresh:
+            self._remember_offset(report, verdict, pair)
+            self._publish(report, verdict, pair)
+        self._show(verdict, pair)
 
-    def _leap_warnings(self) -> dict[str, Leap]:
-        """What each peer announces, or for all of them what our own list says while it is valid."""
-        now_ns = self._clock.realtime_ns()
+    def _remember_offset(self, report: PeerReport, verdict: Verdict, pair: Pair) -> None:
+        estimate = verdict.estimates[report.name]
+        offset = estimate.offset(pair.raw_ns, pair.wall_ns)
+        offsets = (*self._offsets.get(report.name, ()), offset)
+        self._offsets[report.name] = offsets[-REMEMBERED_OFFSETS:]
+
+    def _own_list(self, wall_ns: int) -> LeapList | None:
+        """Our own list of leap seconds while it is valid."""
         own = self._setup.leap_list
-        if own and now_ns < own.expires_ns:
-            return dict.fromkeys(self._reports, own.warning(now_ns))
+        return own if own and wall_ns < own.expires_ns else None
+
+    def _notices(self) -> dict[str, LeapNotice]:
+        """What the peers say of leap seconds. One that smears them never announces one."""
         return {
-            name: warning_from(report.estimate.leap, now_ns)
-            for name, report in self._reports.items()
-            if report.estimate and report.estimate.leap
+            report.name: report.track.leap
+            for report in self._system.reports
+            if report.track and report.track.leap and report.name not in self._setup.smears
         }
 
-    def _publish(self, report: PeerReport, verdict: Verdict) -> None:
+    def _leap_warnings(self, wall_ns: int) -> dict[str, Leap]:
+        """What each peer announces, or for all of them what our own list says while it is valid."""
+        own = self._own_list(wall_ns)
+        if own:
+            return dict.fromkeys(self._setup.kinds, own.warning(wall_ns))
+        return {name: warning_from(each, wall_ns) for name, each in self._notices().items()}
+
+    def _barred(self, wall_ns: int) -> frozenset[str]:
+        """Peers that may be smearing now, by how much we do not know: they have no vote."""
+        smears = self._setup.smears
+        if not smears or self._own_list(wall_ns):
+            return frozenset()
+        if not smear_is_possible(wall_ns, self._notices().values()):
+            return frozenset()
+        return frozenset(smears)
+
+    def _publish(self, report: PeerReport, verdict: Verdict, pair: Pair) -> None:
         combined = None
         if isinstance(verdict.estimate, Estimate) and calls_for_publication(verdict, report):
-            combined = self._publication(verdict.estimate)
+            combined = Publication(
+                receive_ns=pair.wall_ns,
+                offset=verdict.estimate.offset(pair.raw_ns, pair.wall_ns),
+                error=verdict.estimate.error,
+                leap=verdict.estimate.leap,
+            )
         for output in self._setup.outputs:
             publication = combined
             if output.peer is not None:
-                publication = self._of_one_peer(report) if output.peer == report.name else None
+                follows = output.peer == report.name
+                publication = self._of_one_peer(report, verdict, pair) if follows else None
             if publication:
                 output.refclock.publish(publication)
 
-    def _publication(self, estimate: Estimate) -> Publication:
-        return Publication(
-            receive_ns=self._clock.realtime_ns(),
-            offset=estimate.offset,
-            error=estimate.root_distance,
-            leap=estimate.leap,
-        )
-
-    def _of_one_peer(self, report: PeerReport) -> Publication | None:
+    def _of_one_peer(self, report: PeerReport, verdict: Verdict, pair: Pair) -> Publication | None:
         """What a refclock that follows this peer alone gets: here the consumer does the voting."""
-        now_ns = self._clock.monotonic_ns()
-        parameters = self._setup.parameters
-        if report.estimate is None or not is_fit(report, parameters, now_ns):
+        estimate = verdict.estimates[report.name]
+        barred = self._barred(pair.wall_ns)
+        if report.name in barred or not is_fit(report, estimate, pair.raw_ns):
             return None
         return Publication(
-            receive_ns=self._clock.realtime_ns(),
-            offset=report.estimate.offset,
-            error=report.estimate.root_distance(now_ns, parameters.min_dispersion),
-            leap=self._leap_warnings().get(report.name, Leap.NONE),
+            receive_ns=pair.wall_ns,
+            offset=estimate.offset(pair.raw_ns, pair.wall_ns),
+            error=estimate.error_bound(pair.raw_ns),
+            leap=self._leap_warnings(pair.wall_ns).get(report.name, Leap.NONE),
         )
 
-    def _conclude(self, verdict: Verdict) -> None:
-        """Make the new snapshot, say what changed, and show it to whoever observes."""
+    def _show(self, verdict: Verdict, pair: Pair) -> None:
+        """Make the new snapshot, log what changed, and give it to the observer."""
         leap_list = self._setup.leap_list
         status = Status(
-            at_ns=self._clock.monotonic_ns(),
+            at_ns=pair.raw_ns,
             peers=tuple(self._peer_statuses(verdict)),
             verdict=verdict,
             refclocks=tuple(output.refclock.status for output in self._setup.outputs),
-            wall_ns=self._clock.realtime_ns(),
+            wall_ns=pair.wall_ns,
             started_ns=self._started_ns,
             leap_expires_ns=leap_list.expires_ns if leap_list else None,
         )
-        if self._setup.kinds:  # who only serves has nothing to publish, and need not be told
+        if self._setup.kinds:  # a server without peers has nothing to publish
             for line in changes(self._status, status):
-                log.log(line.level, "%s", line.text, extra={"fields": line.fields})
+                logger.log(line.level, "%s", line.text, extra={"fields": line.fields})
         self._status = status
         self._observe(status)
 
     def _peer_statuses(self, verdict: Verdict) -> list[PeerStatus]:
         return [
             PeerStatus(
-                report=self._reports[name],
-                kind=kind,
-                tally=verdict.tallies.get(name, Tally.UNFIT),
-                offsets=self._offsets.get(name, ()),
+                report=report,
+                kind=self._setup.kinds[report.name],
+                tally=verdict.tallies.get(report.name, Tally.UNFIT),
+                estimate=verdict.estimates.get(report.name),
+                offsets=self._offsets.get(report.name, ()),
             )
-            for name, kind in self._setup.kinds.items()
-            if name in self._reports
+            for report in self._system.reports
         ]

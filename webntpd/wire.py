@@ -86,12 +86,13 @@ def parse_server_timestamp(text: str) -> int:
     return parse_timestamp(text)
 
 
-def resolution(text: str) -> float:
-    """The worth of a timestamp's last digit in seconds, from 1 to 1e-9. Raises WireError.
+def resolution_ns(text: str) -> int:
+    """The worth of a timestamp's last digit, from 1 ns to 1 s. Raises WireError.
 
-    Some servers print milliseconds only, and what a sample is worth ends there.
+    A server may print milliseconds only. It may also leave trailing zeros out: one text shows
+    at least how fine its server's times are.
     """
-    return 10.0 ** -max(0, _fraction_digits(text))
+    return int(10 ** (_FRACTION_DIGITS - max(0, _fraction_digits(text))))
 
 
 def format_timestamp(ns: int) -> str:
@@ -156,7 +157,8 @@ class Reply:
     """A server's answer. Members that it left out are None; PROTOCOL explains each.
 
     `it` and `pit` are the digits as received. `leap` is None too where the server has no list
-    (step 0). `max_error` and `resolution`, the worth of the last digit of `st`, are in seconds.
+    (step 0). `max_error` is in seconds. `resolution_ns` is the worth of the last digit of the time
+    at which the request came: of `rt`, or where there is none of `st`.
     """
 
     st_ns: int
@@ -167,7 +169,7 @@ class Reply:
     leap: LeapNotice | None = None
     pit: str | None = None
     pst_ns: int | None = None
-    resolution: float = 1e-9
+    resolution_ns: int = 1
 
 
 def parse_reply(body: bytes) -> Reply:
@@ -180,7 +182,7 @@ def parse_reply(body: bytes) -> Reply:
     ]
     if not told:
         raise WireError("neither st nor time in the reply")
-    digits, st_ns = told[0]
+    st, st_ns = told[0]
     return Reply(
         st_ns=st_ns,
         it=_number(members, "it"),
@@ -190,7 +192,7 @@ def parse_reply(body: bytes) -> Reply:
         leap=_leap(members),
         pit=_number(members, "pit"),
         pst_ns=_timestamp(members, "pst"),
-        resolution=resolution(digits),
+        resolution_ns=resolution_ns(_number(members, "rt") or st),
     )
 
 

@@ -16,6 +16,7 @@ from webntpd.clock import SystemClock
 from webntpd.exchange import Exchange, ExchangeParameters
 from webntpd.exchange.factory import make_exchange
 from webntpd.ntp.types import Reading
+from webntpd.query.survey import offset_of
 
 INTERVAL = 0.01
 """Between two exchanges, s."""
@@ -49,7 +50,7 @@ class Errors:
             if not reading.first:
                 made = str(reading.provenance)
                 self._made[made] = self._made.get(made, 0) + 1
-                self._errors.append(abs(reading.offset))
+                self._errors.append(abs(offset_of(reading)))
 
     def as_dict(self) -> dict[str, object]:
         return {"made": self._made, "errors": self._errors}

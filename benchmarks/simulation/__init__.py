@@ -1,7 +1,15 @@
-"""Simulated days: the real peers and system process on a virtual clock, in known true time.
+"""Simulated days: the real peers and system process in known true time, in a consumer's loop.
 
-Run it with `make simulate`. Each scenario is a local clock that drifts and a number of servers
-behind paths with their own delays, losses and lies. The daemon's own tasks poll them through a
-simulated exchange; as true time is known, so is the error of everything that they publish. The
-reference client's rule gets the very same packets.
+Run it with `make simulate`. Each scenario is an oscillator and a number of servers behind paths
+with their own delays, losses and lies. The daemon's own state machines poll the servers, and a
+consumer steers the wall clock by the published samples. True time is known, so the error of each
+publication is known too, and whether the published bound holds. Rivals get the very same packets.
+
+    oscillator   true time and RAW
+    network      one-way delays, losses, lies
+    consumers/   chrony, ntpd or none: they steer a wall clock
+    rivals/      other estimators on the same packets
+    scenarios    the days
+    day          one day, event by event
+    score        from errors to figures
 """

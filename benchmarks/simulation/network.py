@@ -1,49 +1,54 @@
-"""Paths with random delays, and the exchange that takes them."""
+"""Paths to servers: one-way delays, lost replies, and servers that lie or fall silent."""
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
-import trio
-
-from benchmarks.simulation.clock import true_ns
-from webntpd.clock import Clock
-from webntpd.exchange import ExchangeError
-from webntpd.ntp.types import (
-    NS_PER_S,
-    Failure,
-    Formula,
-    Provenance,
-    Reading,
-    Rejection,
-    StampSource,
-)
-
 TIMEOUT = 5.0
+"""An exchange without an answer ends after this, s."""
 SERVER_TIME = 30e-6
 """From a request's arrival to its reply's departure, s."""
 STAMP_NOISE = 20e-6
-"""User-space stamps are late by up to about this, s."""
+"""User-space stamps of an arrival are late by up to about this, s."""
 
 Delay = Callable[[Random, float], float]
 """A one-way delay in s, drawn at so many seconds into the day."""
+Lie = Callable[[Random, float], float]
+"""A server's own error in s, drawn at so many seconds into the day."""
 
 
-def never(_: float) -> float:
+def honest(_rng: Random, _at: float) -> float:
     return 0.0
+
+
+def always(_at: float) -> bool:
+    return True
 
 
 @dataclass(frozen=True)
 class Path:
-    """A way to a server and back. `loss` is the chance that an exchange is lost.
+    """A server, and the way to it and back.
 
-    `lie` gives the server's own error, s, at so many seconds into the day.
+    `loss` is the chance that an exchange gets no answer, `retransmission` the chance that TCP sends
+    a segment again, which comes 0.2 to 1 s late. `answers` says whether the server is up at an
+    instant. Of `ration` (n, s) the server answers only the first n requests in each s. The server
+    cuts its times to `resolution` s. `no_delay` is a liar's trick: the server's two times claim the
+    whole round trip for itself.
+    `joins` and `leaves` are the instants at which the configuration gains and loses the peer, s.
     """
 
     out: Delay
     back: Delay
     loss: float = 0.0
-    lie: Callable[[float], float] = never
+    lie: Lie = honest
+    retransmission: float = 0.0
+    answers: Callable[[float], bool] = always
+    ration: tuple[int, float] | None = None
+    resolution: float = 1e-9
+    no_delay: bool = False
+    joins: float = 0.0
+    leaves: float = math.inf
 
 
 def exponential(base: float, mean: float) -> Delay:
@@ -71,49 +76,26 @@ def bloated(delay: Delay, period: float, duty: float, extra: float) -> Delay:
     return draw
 
 
-@dataclass
-class SimulatedExchange:
-    """A webntpd Exchange over a Path.
+class Handovers:
+    """Every `period` s a phone changes its cell: each way has another detour of up to `most` s.
 
-    Each packet is seen by two clients, each with a clock of its own: ours, and the reference's,
-    whose readings go to `shadow`.
+    All servers are behind the same cell.
     """
 
-    path: Path
-    clock: Clock
-    shadow_clock: Clock
-    shadow: Callable[[Reading], None]
-    rng: Random
-    _connected: bool = False
+    def __init__(self, rng: Random, period: float, most: float) -> None:
+        self._period = period
+        self._most = most
+        self._seed = rng.getrandbits(32)
 
-    async def measure(self, *, last: bool) -> Sequence[Reading]:  # noqa: ARG002 - the protocol's
-        first, self._connected = not self._connected, True
-        if self.rng.random() < self.path.loss:
-            await trio.sleep(TIMEOUT)
-            raise ExchangeError(Failure(Rejection.TIMEOUT, "lost"))
-        day = trio.current_time()
-        sent_ns = self.clock.realtime_ns(), self.shadow_clock.realtime_ns()
-        await trio.sleep(self.path.out(self.rng, day))
-        arrived_ns = true_ns() + round(self.path.lie(day) * NS_PER_S)
-        await trio.sleep(
-            SERVER_TIME + self.path.back(self.rng, day) + self.rng.random() * STAMP_NOISE
-        )
-        ours, theirs = (
-            Reading(
-                t1_ns,
-                arrived_ns,
-                arrived_ns + round(SERVER_TIME * NS_PER_S),
-                clock.realtime_ns(),
-                at_ns=clock.monotonic_ns(),
-                precision=STAMP_NOISE,
-                provenance=Provenance(Formula.FOUR_STAMP, StampSource.USER, StampSource.USER),
-                first=first,
-            )
-            for t1_ns, clock in zip(sent_ns, (self.clock, self.shadow_clock), strict=True)
-        )
-        if not first:
-            self.shadow(theirs)
-        return (ours,)
+    def behind(self, delay: Delay, way: str) -> Delay:
+        """A delay with the detour of the cell that the phone is in."""
+        detours: dict[int, float] = {}
 
-    async def aclose(self) -> None:
-        self._connected = False
+        def draw(rng: Random, at: float) -> float:
+            cell = int(at / self._period)
+            if cell not in detours:
+                chance = Random(f"{self._seed} {way} {cell}").random()
+                detours[cell] = self._most * chance
+            return delay(rng, at) + detours[cell]
+
+        return draw

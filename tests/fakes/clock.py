@@ -9,6 +9,7 @@ EPOCH_NS = 1_700_000_000 * NS_PER_S
 
 class VirtualClock:
     precision = 1e-6
+    slew = 0.0
 
     def __init__(self) -> None:
         self.stepped_ns = 0
@@ -19,15 +20,18 @@ class VirtualClock:
         self.stepped_ns += round(seconds * NS_PER_S)
 
     def suspend(self, seconds: float) -> None:
-        """Sleep with the lid closed: the wall clock and BOOTTIME go on, MONOTONIC stands."""
+        """Sleep with the lid closed: the wall clock and BOOTTIME go on, RAW and MONOTONIC stand."""
         self.suspended_ns += round(seconds * NS_PER_S)
         self.step(seconds)
 
     def realtime_ns(self) -> int:
-        return EPOCH_NS + self.monotonic_ns() + self.stepped_ns
+        return EPOCH_NS + self.raw_ns() + self.stepped_ns
+
+    def raw_ns(self) -> int:
+        return round(trio.current_time() * NS_PER_S)
 
     def monotonic_ns(self) -> int:
-        return round(trio.current_time() * NS_PER_S)
+        return self.raw_ns()
 
     def boottime_ns(self) -> int:
         return self.monotonic_ns() + self.suspended_ns

@@ -23,6 +23,8 @@ ADDRESS = "127.0.0.1:9976"
 PROMETHEUS = "127.0.0.1:9090"
 NAME = re.compile(r"\b(?:ntp|webntpd|process)_[a-z_]+\b")
 """What in an expression is a metric's name."""
+SLOW = {"webntpd_system_frequency_ppm", "webntpd_source_frequency_ppm"}
+"""Known only after minutes; test_views_metrics has them."""
 
 
 @pytest.fixture
@@ -119,7 +121,7 @@ def test_all_that_dashboard_and_alerts_ask_for_is_there_and_promtool_finds_no_fa
     sandbox: Sandbox, daemon: None
 ) -> None:
     expressions = [*dashboard_expressions(), *alert_expressions()]
-    asked = {name for expression in expressions for name in NAME.findall(expression)}
+    asked = {name for expression in expressions for name in NAME.findall(expression)} - SLOW
     assert len(asked) > 20
     scraped = eventually(
         lambda: scrape(sandbox), f"all of {asked}", lambda scraped: asked <= names_in(scraped)

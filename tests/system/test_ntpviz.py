@@ -11,7 +11,7 @@ import pytest
 
 from tests.system.consumers import NTPSEC, ntpsec_environment
 from tests.system.harness import PATIENCE, require, unavailable
-from tests.unit.snapshots import GOOD, SYNCHRONISED
+from tests.unit.snapshots import GOOD, MEASURED, SYNCHRONISED
 from webntpd.ntp.types import NS_PER_S, Tally
 from webntpd.ntpstats import Recorder
 from webntpd.statslog import DayFiles, StatisticsParameters
@@ -35,16 +35,19 @@ def snapshots(now_ns: int) -> list[Status]:
         wall_ns = now_ns - (POLLS - poll) * POLL * NS_PER_S
         peers = []
         for name in PEERS:
-            assert GOOD.estimate is not None
+            mid_ns = round(chance.gauss(0.001, 0.0001) * NS_PER_S)
             estimate = replace(
-                GOOD.estimate,
-                offset=chance.gauss(0.001, 0.0001),
+                MEASURED,
+                at_ns=wall_ns,
+                mid_ns=mid_ns,
+                low_ns=mid_ns - 10**7,
+                high_ns=mid_ns + 10**7,
                 delay=chance.uniform(0.01, 0.02),
                 jitter=chance.uniform(1e-5, 1e-4),
-                at_ns=wall_ns,
             )
-            report = replace(GOOD, name=name, estimate=estimate)
-            peers.append(PeerStatus(report, "websocket", Tally.SURVIVOR))
+            report = replace(GOOD, name=name, at_ns=wall_ns)
+            peers.append(PeerStatus(report, "websocket", Tally.SURVIVOR, estimate))
+        # RAW shows what the wall clock does, so that X is the offset.
         made.append(replace(SYNCHRONISED, at_ns=wall_ns, wall_ns=wall_ns, peers=tuple(peers)))
     return made
 
@@ -82,7 +85,8 @@ def test_ntpviz_draws_every_peer_and_reads_our_figures(tmp_path: Path) -> None:
     for index, peer in enumerate(PEERS.values()):
         row = summary[f"Server Offset {peer}"]
         unit = UNITS[row["Units"]]
-        offsets = [status.peers[index].report.estimate.offset for status in hours]  # type: ignore[union-attr]
+        estimates = [status.peers[index].estimate for status in hours]
+        offsets = [each.mid_ns / NS_PER_S for each in estimates if each]
         assert float(row["Min"]) * unit == pytest.approx(min(offsets), rel=1e-3)
         assert float(row["Max"]) * unit == pytest.approx(max(offsets), rel=1e-3)
         assert float(row["Mean"]) * unit == pytest.approx(sum(offsets) / POLLS, rel=1e-3)

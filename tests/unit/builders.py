@@ -5,12 +5,15 @@ from typing import Any
 from webntpd.ntp.selection import Candidate
 from webntpd.ntp.types import (
     NS_PER_S,
+    Entry,
     Formula,
+    Frequency,
     PeerEstimate,
     PeerReport,
     Provenance,
     Reading,
     StampSource,
+    Track,
 )
 
 PROVENANCE = Provenance(Formula.FOUR_STAMP, StampSource.USER, StampSource.USER)
@@ -21,33 +24,71 @@ def ns(seconds: float) -> int:
     return round(seconds * NS_PER_S)
 
 
+def x_ns(offset: float) -> int:
+    """X where the wall clock showed WALL_NS at RAW 0 and is behind by `offset`."""
+    return WALL_NS + ns(offset)
+
+
 def reading(at: float, offset: float = 0.0, delay: float = 0.0, **fields: Any) -> Reading:
-    """A reading with T4 at monotonic `at`, both ways of equal length, and no time in the server."""
+    """A reading with T4 at RAW `at`, both ways of equal length, and no time in the server.
+
+    The wall clock shows WALL_NS at RAW 0 and runs as RAW does.
+    """
     half_ns = ns(delay / 2)
-    server_ns = WALL_NS + half_ns + ns(offset)
+    r4_ns = ns(at)
+    r1_ns = r4_ns - 2 * half_ns
+    server_ns = x_ns(offset) + r1_ns + half_ns
     defaults: dict[str, Any] = {"precision": 1e-6, "provenance": PROVENANCE}
     return Reading(
-        t1_ns=WALL_NS,
+        t1_ns=WALL_NS + r1_ns,
         t2_ns=server_ns,
         t3_ns=server_ns,
-        t4_ns=WALL_NS + 2 * half_ns,
-        at_ns=ns(at),
+        t4_ns=WALL_NS + r4_ns,
+        r1_ns=r1_ns,
+        r4_ns=r4_ns,
         **(defaults | fields),
     )
 
 
-def estimate(offset: float = 0.0, **fields: Any) -> PeerEstimate:
-    """An estimate taken at monotonic 0, 1 ms from the truth at most by its delay."""
-    defaults: dict[str, Any] = {"delay": 0.002, "dispersion": 0.0, "jitter": 0.0, "at_ns": 0}
-    return PeerEstimate(offset=offset, **(defaults | fields))
+STEADY = Frequency(0.0, 1e-7, 1e-10)
+"""The frequency of an oscillator that is well known."""
+
+
+def estimate(offset: float = 0.0, half_width: float = 0.001, **fields: Any) -> PeerEstimate:
+    """An estimate at RAW 0, `half_width` from the truth at most."""
+    defaults: dict[str, Any] = {
+        "at_ns": 0,
+        "mid_ns": x_ns(offset),
+        "low_ns": x_ns(offset - half_width),
+        "high_ns": x_ns(offset + half_width),
+        "frequency": STEADY,
+        "growth": 0.0,
+        "jitter": 0.0,
+        "delay": 2 * half_width,
+    }
+    return PeerEstimate(**(defaults | fields))
+
+
+def track(offset: float = 0.0, delay: float = 0.002, at: float = 0.0, **fields: Any) -> Track:
+    """What a peer knows after four exchanges, all answered at RAW `at`; 5 ppm are the proof's."""
+    half_ns = ns(delay / 2)
+    instant_ns = ns(at)
+    entry = Entry(x_ns(offset) + half_ns, instant_ns, x_ns(offset) - half_ns, instant_ns, delay)
+    defaults: dict[str, Any] = {
+        "entries": (entry,),
+        "frequency": STEADY,
+        "exchanges": 4,
+        "last_reply_ns": instant_ns,
+    }
+    return Track(**(defaults | fields))
 
 
 def report(name: str, offset: float | None = 0.0, **fields: Any) -> PeerReport:
-    """A reachable peer's report; with an offset of None it has no estimate."""
+    """A reachable peer's report; with an offset of None it has measured nothing."""
     defaults: dict[str, Any] = {
         "reach": 0o377,
         "poll": 6,
-        "estimate": None if offset is None else estimate(offset),
+        "track": None if offset is None else track(offset),
         "fresh": False,
         "at_ns": 0,
         "next_poll_ns": 0,
@@ -56,6 +97,7 @@ def report(name: str, offset: float | None = 0.0, **fields: Any) -> PeerReport:
 
 
 def candidate(
-    name: str, offset: float, distance: float, jitter: float = 0.0, *, prefer: bool = False
+    name: str, mid: float, distance: float, jitter: float = 0.0, *, prefer: bool = False
 ) -> Candidate:
-    return Candidate(name, offset, distance, jitter, prefer)
+    """A candidate whose guess is the middle of its interval."""
+    return Candidate(name, mid, mid - distance, mid + distance, jitter, distance, prefer)

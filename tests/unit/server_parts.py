@@ -26,12 +26,16 @@ class TickingClock:
 
     precision = 1e-9
     shift_ns = 0
+    slew = 0.0
 
     def __init__(self, start_ns: int = T0) -> None:
         self.wall_ns = start_ns
 
     def realtime_ns(self) -> int:
         self.wall_ns += TICK_NS
+        return self.wall_ns
+
+    def raw_ns(self) -> int:
         return self.wall_ns
 
     def monotonic_ns(self) -> int:

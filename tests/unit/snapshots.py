@@ -1,5 +1,7 @@
 """Snapshots of every shape, for the tests of what renders them."""
 
+from typing import Any
+
 from hypothesis import strategies as st
 
 from webntpd.ntp.types import (
@@ -7,6 +9,7 @@ from webntpd.ntp.types import (
     Estimate,
     Failure,
     Formula,
+    Frequency,
     Leap,
     NoEstimate,
     PeerEstimate,
@@ -16,39 +19,60 @@ from webntpd.ntp.types import (
     Rejection,
     StampSource,
     Tally,
+    Track,
     Verdict,
 )
 from webntpd.status import PeerStatus, RefclockStatus, ServerStatus, Status
 
 NOW_NS = 100_000 * NS_PER_S
 WALL_NS = 1_700_000_000 * NS_PER_S
+FREQUENCY = Frequency(12.5e-6, 0.02e-6, 1e-10)
+GROWTH = 15e-6
 
 
 def ago(seconds: float) -> int:
-    """The monotonic instant that was so many seconds before the snapshot."""
+    """The RAW instant that was so many seconds before the snapshot."""
     return NOW_NS - round(seconds * NS_PER_S)
 
 
+def x_ns(offset: float, seconds_ago: float = 0.0) -> int:
+    """X so long before the snapshot, if the offset at the snapshot is to be `offset`."""
+    moved = FREQUENCY.value * seconds_ago
+    return WALL_NS - NOW_NS + round((offset - moved) * NS_PER_S)
+
+
+INTERLEAVED = Provenance(Formula.INTERLEAVED, StampSource.KERNEL, StampSource.KERNEL)
+TRACK = Track(
+    entries=(),
+    frequency=FREQUENCY,
+    exchanges=99,
+    last_reply_ns=ago(12),
+    sigma=4.5e-6,
+)
+MEASURED = PeerEstimate(
+    at_ns=ago(10),
+    mid_ns=x_ns(-0.000123, 10),
+    low_ns=x_ns(-0.006123, 10),
+    high_ns=x_ns(0.006077, 10),
+    frequency=FREQUENCY,
+    growth=GROWTH,
+    jitter=4.5e-6,
+    delay=0.012,
+    provenance=INTERLEAVED,
+)
 GOOD = PeerReport(
     name="wss://time.example.org/",
     reach=0o377,
     poll=4,
-    estimate=PeerEstimate(
-        offset=-0.000123,
-        delay=0.0123,
-        dispersion=1e-6,
-        jitter=4.5e-6,
-        at_ns=ago(20),
-        provenance=Provenance(Formula.INTERLEAVED, StampSource.KERNEL, StampSource.KERNEL),
-    ),
+    track=TRACK,
     fresh=True,
     at_ns=ago(12),
     next_poll_ns=ago(-4),
     last_reply_ns=ago(12),
-    rejections={Rejection.POPCORN: 1, Rejection.TIMEOUT: 3},
+    rejections={Rejection.CONTRADICTION: 1, Rejection.TIMEOUT: 3},
     stamps={
         Provenance(Formula.FOUR_STAMP, StampSource.KERNEL, StampSource.USER): 9,
-        Provenance(Formula.INTERLEAVED, StampSource.KERNEL, StampSource.KERNEL): 90,
+        INTERLEAVED: 90,
     },
     prefer=True,
 )
@@ -56,21 +80,30 @@ DEAD = PeerReport(
     name="http://dead.example/",
     reach=0,
     poll=6,
-    estimate=None,
+    track=None,
     fresh=False,
     at_ns=ago(1),
     next_poll_ns=ago(0.5),
     last_failure=Failure(Rejection.CONNECT, "refused\x1b[2J"),
     noselect=True,
 )
-ESTIMATE = Estimate(-0.000123, 4.5e-6, 0.0065, ago(10), GOOD.name, Leap.INSERT)
+ESTIMATE = Estimate(
+    at_ns=ago(10),
+    x_ns=x_ns(-0.000123, 10),
+    error=0.0065,
+    growth=GROWTH,
+    jitter=4.5e-6,
+    frequency=FREQUENCY,
+    system_peer=GOOD.name,
+    leap=Leap.INSERT,
+)
 SYNCHRONISED = Status(
     at_ns=NOW_NS,
     peers=(
-        PeerStatus(GOOD, "websocket", Tally.SYSTEM_PEER, (-0.0001, -0.000123)),
+        PeerStatus(GOOD, "websocket", Tally.SYSTEM_PEER, MEASURED, (-0.0001, -0.000123)),
         PeerStatus(DEAD, "http", Tally.UNFIT),
     ),
-    verdict=Verdict(ESTIMATE, {}, (GOOD.name,)),
+    verdict=Verdict(ESTIMATE, {}, weights={GOOD.name: 1.0}, frequency=FREQUENCY),
     refclocks=(
         RefclockStatus(
             "SHM(2)",
@@ -99,24 +132,44 @@ provenances = st.builds(
     st.sampled_from(StampSource),
     st.sampled_from(StampSource),
 )
+frequencies = st.builds(
+    Frequency, st.floats(-5e-4, 5e-4), st.floats(0, 2e-4), st.floats(1e-11, 1e-8)
+)
+offsets_of_x = differences.map(x_ns)
+tracks = st.builds(
+    Track,
+    entries=st.just(()),
+    frequency=frequencies,
+    exchanges=counts,
+    last_reply_ns=instants,
+    sigma=st.none() | durations,
+)
+
+
+def _peer_estimate(one_ns: int, other_ns: int, **fields: Any) -> PeerEstimate:
+    return PeerEstimate(low_ns=min(one_ns, other_ns), high_ns=max(one_ns, other_ns), **fields)
+
+
 peer_estimates = st.builds(
-    PeerEstimate,
-    offset=differences,
-    delay=durations,
-    dispersion=durations,
+    _peer_estimate,
+    offsets_of_x,
+    offsets_of_x,
+    at_ns=st.integers(ago(10_000), NOW_NS),
+    mid_ns=offsets_of_x,
+    frequency=frequencies,
+    growth=st.floats(0, 1e-3),
     jitter=durations,
-    at_ns=instants,
+    delay=durations,
     root_delay=durations,
-    root_dispersion=durations,
+    root_error=durations,
     provenance=st.none() | provenances,
-    stages=st.integers(1, 8),
 )
 reports = st.builds(
     PeerReport,
     name=names,
     reach=st.integers(0, 255),
     poll=st.integers(0, 17),
-    estimate=st.none() | peer_estimates,
+    track=st.none() | tracks,
     fresh=st.booleans(),
     at_ns=instants,
     next_poll_ns=instants,
@@ -127,21 +180,31 @@ reports = st.builds(
     prefer=st.booleans(),
     noselect=st.booleans(),
 )
+
+
+def _peer(report: PeerReport, estimate: PeerEstimate, **fields: Any) -> PeerStatus:
+    """A peer of which there is an estimate if it has measured anything."""
+    return PeerStatus(report, estimate=estimate if report.track else None, **fields)
+
+
 peers = st.builds(
-    PeerStatus,
-    report=reports,
+    _peer,
+    reports,
+    peer_estimates,
     kind=st.sampled_from(["http", "websocket", "time-header"]),
     tally=st.sampled_from(Tally),
     offsets=st.lists(differences, max_size=32).map(tuple),
 )
-verdicts = st.builds(
-    Verdict,
-    estimate=st.sampled_from(NoEstimate)
-    | st.builds(
-        Estimate, differences, durations, durations, instants, names, st.sampled_from(Leap)
-    ),
-    tallies=st.just({}),
-    survivors=st.lists(names, max_size=4).map(tuple),
+estimates = st.builds(
+    Estimate,
+    at_ns=st.integers(ago(10_000), NOW_NS),
+    x_ns=offsets_of_x,
+    error=durations,
+    growth=st.floats(0, 1e-3),
+    jitter=durations,
+    frequency=frequencies,
+    system_peer=names,
+    leap=st.sampled_from(Leap),
 )
 refclocks = st.builds(
     RefclockStatus,
@@ -156,14 +219,30 @@ refclocks = st.builds(
     ),
     consumed=st.none() | st.booleans(),
 )
-snapshots = st.builds(
-    Status,
-    at_ns=st.just(NOW_NS),
-    peers=st.lists(peers, max_size=4, unique_by=lambda peer: peer.report.name).map(tuple),
-    verdict=verdicts,
-    refclocks=st.lists(refclocks, max_size=3, unique_by=lambda each: each.name).map(tuple),
-    server=st.none() | st.builds(ServerStatus, counts, counts, counts, counts, counts),
-    wall_ns=st.just(WALL_NS),
-    started_ns=instants,
-    leap_expires_ns=st.none() | st.integers(0, 2 * WALL_NS),
-)
+
+
+@st.composite
+def _snapshots(draw: st.DrawFn) -> Status:
+    polled = draw(st.lists(peers, max_size=4, unique_by=lambda peer: peer.report.name))
+    speakers = [each.report.name for each in polled if each.estimate]
+    verdict = Verdict(
+        estimate=draw(st.sampled_from(NoEstimate) | estimates),
+        tallies={},
+        weights={name: 1 / len(speakers) for name in speakers},
+        frequency=draw(st.none() | frequencies),
+    )
+    return Status(
+        at_ns=NOW_NS,
+        wall_ns=WALL_NS,
+        peers=tuple(polled),
+        verdict=verdict,
+        refclocks=tuple(
+            draw(st.lists(refclocks, max_size=3, unique_by=lambda each: each.name)),
+        ),
+        server=draw(st.none() | st.builds(ServerStatus, counts, counts, counts, counts, counts)),
+        started_ns=draw(instants),
+        leap_expires_ns=draw(st.none() | st.integers(0, 2 * WALL_NS)),
+    )
+
+
+snapshots = _snapshots()

@@ -4,6 +4,9 @@ from collections import Counter
 from dataclasses import replace
 from logging import DEBUG, INFO, WARNING
 
+import pytest
+
+from tests.unit.builders import STEADY, WALL_NS, x_ns
 from webntpd.changes import changes
 from webntpd.ntp.types import (
     Estimate,
@@ -19,13 +22,18 @@ from webntpd.ntp.types import (
 from webntpd.status import PeerStatus, RefclockStatus, Status
 
 ESTIMATE = Estimate(
-    offset=0.0123, jitter=1e-4, root_distance=5e-4, at_ns=0, system_peer="one", leap=Leap.NONE
+    at_ns=0,
+    x_ns=x_ns(0.0123),
+    error=5e-4,
+    growth=0.0,
+    jitter=1e-4,
+    frequency=STEADY,
+    system_peer="one",
+    leap=Leap.NONE,
 )
 NOTHING = Verdict(NoEstimate.NO_PEER, {})
-SYNCHRONISED = Verdict(ESTIMATE, {"one": Tally.SYSTEM_PEER}, ("one",))
-REPORT = PeerReport(
-    name="one", reach=0, poll=4, estimate=None, fresh=False, at_ns=0, next_poll_ns=0
-)
+SYNCHRONISED = Verdict(ESTIMATE, {"one": Tally.SYSTEM_PEER}, weights={"one": 1.0})
+REPORT = PeerReport(name="one", reach=0, poll=4, track=None, fresh=False, at_ns=0, next_poll_ns=0)
 TIMEOUT = Failure(Rejection.TIMEOUT, "no reply within 5 s")
 CONNECT = Failure(Rejection.CONNECT, "refused")
 
@@ -42,7 +50,7 @@ def status(
     refclock: RefclockStatus | None = None,
 ) -> Status:
     peer = PeerStatus(report, "websocket", Tally.UNFIT)
-    return Status(0, (peer,), verdict, (refclock,) if refclock else ())
+    return Status(0, (peer,), verdict, (refclock,) if refclock else (), wall_ns=WALL_NS)
 
 
 def told(before: Status | None, after: Status) -> list[tuple[int, str]]:
@@ -96,6 +104,30 @@ def test_a_server_that_fails_now_in_one_way_now_in_another_is_no_news() -> None:
     assert told(both, status(rejected(TIMEOUT, CONNECT, TIMEOUT))) == []
 
 
+def test_a_peer_that_contradicts_itself_is_told_once() -> None:
+    def contradicting(*failures: Failure) -> Status:
+        report = rejected(*failures) if failures else REPORT
+        counts = {**report.rejections, Rejection.CONTRADICTION: 1}
+        return status(replace(report, reach=1, rejections=counts))
+
+    up = status(replace(REPORT, reach=1))
+    line = (
+        WARNING,
+        "peer one: contradiction: its answers cannot all be true, the older ones are dropped",
+    )
+    assert told(up, contradicting()) == [line]
+    assert fields_of(up, contradicting()) == [
+        {"event": "rejection", "peer": "one", "rejection": "contradiction"}
+    ]
+    assert told(contradicting(), contradicting()) == []
+    # It is no failure of an exchange, and does not hide one.
+    both = contradicting(TIMEOUT)
+    assert told(up, both) == [line, (WARNING, "peer one: timeout: no reply within 5 s")]
+    assert told(contradicting(), both) == [(WARNING, "peer one: timeout: no reply within 5 s")]
+    told_in_full = contradicting(Failure(Rejection.CONTRADICTION, "by 3 ms"))
+    assert told(up, told_in_full) == [(WARNING, "peer one: contradiction: by 3 ms")]
+
+
 def test_synchronising_says_the_peer_the_offset_and_the_bound() -> None:
     assert told(status(), status(verdict=SYNCHRONISED)) == [
         (INFO, "synchronised to one: offset +12.300 ms, error bound 500.0 µs")
@@ -118,7 +150,7 @@ def test_waiting_for_samples_at_the_start_is_no_news() -> None:
 
 
 def test_a_new_system_peer_is_no_news_above_debug() -> None:
-    other = Verdict(replace(ESTIMATE, system_peer="two"), {}, ("two",))
+    other = Verdict(replace(ESTIMATE, system_peer="two"), {}, weights={"two": 1.0})
     lines = told(status(verdict=SYNCHRONISED), status(verdict=other))
     assert [text for _, text in lines] == ["system peer is now two"]
     assert all(level < INFO for level, _ in lines)
@@ -157,7 +189,7 @@ def test_what_happened_to_a_peer_is_in_fields_too() -> None:
 def test_what_happened_to_the_estimate_is_in_fields_too() -> None:
     other = replace(ESTIMATE, system_peer="two", leap=Leap.INSERT)
     synchronised, changed = status(verdict=SYNCHRONISED), status(verdict=Verdict(other, {}))
-    figures = {"offset": 0.0123, "error": 5e-4}
+    figures = {"offset": pytest.approx(0.0123), "error": 5e-4}
     assert fields_of(status(), synchronised) == [
         {"event": "synchronised", "peer": "one", **figures}
     ]

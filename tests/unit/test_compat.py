@@ -9,7 +9,7 @@ import pytest
 import trio
 import trio.testing
 
-from tests.unit.builders import estimate
+from tests.unit.builders import estimate, track
 from tests.unit.test_cli import announced_address, webntpd
 from webntpd import __version__
 from webntpd.clock import SystemClock
@@ -177,7 +177,7 @@ def test_the_last_line_is_of_the_server_with_the_least_delay(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     answers = [
-        Answer(peer_from({"url": f"http://{name}/"}), 1, estimate(offset, delay=delay))
+        Answer(peer_from({"url": f"http://{name}/"}), 1, track(), estimate(delay=delay), offset)
         for name, offset, delay in [("a", 0.1, 0.03), ("b", -0.000066, 0.001453), ("c", 0.0, 0.02)]
     ]
     show(Survey((*answers,), None), SystemClock())

@@ -33,8 +33,8 @@ from webntpd.config.document import (
 from webntpd.config.faults import KEYS
 from webntpd.exchange import ExchangeParameters
 from webntpd.leapfetch import LeapSource
-from webntpd.ntp.types import PeerParameters, SystemParameters
-from webntpd.paths import DEFAULT_CONTROL
+from webntpd.ntp.types import PeerParameters, Smear, SystemParameters
+from webntpd.paths import DEFAULT_CONTROL, DEFAULT_STATE
 from webntpd.refclock import ShmParameters, SockParameters
 from webntpd.server import Limits, ServerParameters
 from webntpd.statslog import StatisticsParameters
@@ -127,7 +127,9 @@ def test_every_key_of_the_server_reaches_it(write: Write, tmp_path: Path) -> Non
 
 
 def test_an_empty_file_gives_the_defaults(write: Write) -> None:
-    assert load(write("")) == Config(control=DEFAULT_CONTROL, leap_source=DEFAULT_LEAP_SOURCE)
+    assert load(write("")) == Config(
+        control=DEFAULT_CONTROL, state=DEFAULT_STATE, leap_source=DEFAULT_LEAP_SOURCE
+    )
 
 
 def test_a_peer_needs_no_more_than_a_url(write: Write) -> None:
@@ -155,6 +157,7 @@ def test_every_key_arrives_where_it_belongs(write: Write, tmp_path: Path) -> Non
             noselect = true
             root_delay = 0.25
             root_dispersion = 0.125
+            smear = "noon-to-noon"
             timeout = 2.5
             proxy = "http://user:secret@proxy.example:3128"
             ca_file = "{tmp_path}/ca.pem"
@@ -207,6 +210,7 @@ def test_every_key_arrives_where_it_belongs(write: Write, tmp_path: Path) -> Non
             noselect=True,
             root_delay=0.25,
             root_dispersion=0.125,
+            smear=Smear.NOON_TO_NOON,
         ),
     )
     assert config.peers[1].name == "ws://b.example"
@@ -362,6 +366,10 @@ PEER = '[[peer]]\nurl = "ws://a"\n'
         (
             PEER + 'ca_file = "/nonexistent"',
             "[[peer]] #1 ca_file: there is no such file: '/nonexistent'",
+        ),
+        (
+            PEER + 'smear = "noon"',
+            "[[peer]] #1 smear: should be 'none' or 'noon-to-noon', not 'noon'",
         ),
         (PEER + 'name = ""', "[[peer]] #1 name: must be printable and not empty, not ''"),
         (PEER + 'proxy = "socks5://a"', None),
@@ -622,6 +630,7 @@ def test_the_installed_file_is_safe_as_it_is() -> None:
     assert config == Config(
         refclocks=(RefclockSpec(ShmParameters(2)),),
         control=DEFAULT_CONTROL,
+        state=DEFAULT_STATE,
         leap_source=DEFAULT_LEAP_SOURCE,
     )
 
@@ -632,7 +641,7 @@ def uncommented() -> dict[str, Any]:
     return tomllib.loads(re.sub(r"^#(?=\[\[|[a-z_]+ = )", "", text, flags=re.MULTILINE))
 
 
-TABLES = ("system", "server", "leap", "statistics", "metrics", "control", "log")
+TABLES = ("system", "server", "leap", "state", "statistics", "metrics", "control", "log")
 
 
 def test_the_installed_file_shows_every_key() -> None:
@@ -677,6 +686,12 @@ def test_statistics_are_off_until_there_is_a_directory(write: Write) -> None:
     assert config.statistics == StatisticsParameters(Path("/var/log/webntpd"), 7)
 
 
+def test_the_state_is_kept_where_wanted_or_nowhere(write: Write) -> None:
+    assert load(write('[state]\nfile = "/srv/state"')).state == Path("/srv/state")
+    assert load(write('[state]\nfile = ""')).state is None
+    assert Config().state is None
+
+
 def test_metrics_are_off_until_there_is_an_address_and_shown_on_loopback(write: Write) -> None:
     assert load(write("[metrics]")).metrics is None
     shown = uncommented()["metrics"]["listen"]
@@ -695,6 +710,7 @@ def test_without_a_path_there_is_no_control_socket(write: Write) -> None:
         ('[statistics]\ndirectory = "relative"', "directory: must be absolute"),
         ("[statistics]\ndays = 0", "days: should be greater than or equal to 1"),
         ('[control]\nsocket = "relative"', "socket: must be absolute"),
+        ('[state]\nfile = "state"', "file: must be absolute, not 'state'"),
         (f'[control]\nsocket = "/{"x" * 107}"', "of at most 107 bytes"),
     ],
 )

@@ -1,29 +1,51 @@
 """The lines for the consumers."""
 
+import json
+import socket
+import threading
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from tests.unit import snapshots
 from webntpd.choices import Consumer, Kind
+from webntpd.commands import facts_from, ntpd_rs_version
 from webntpd.config import Config, PeerSpec, RefclockSpec
-from webntpd.consumers import ConsumerError, consumer_lines
+from webntpd.consumers import (
+    ConsumerError,
+    Facts,
+    Measured,
+    bounds,
+    consumer_lines,
+    measurements,
+)
 from webntpd.exchange import ExchangeParameters
 from webntpd.ntp.types import PeerParameters
 from webntpd.refclock import ShmParameters, SockParameters
+from webntpd.views.document import document
 
 SHM = RefclockSpec(ShmParameters(2))
 SOCK_PATH = "/run/chrony.webntpd.sock"
 SOCK = RefclockSpec(SockParameters(Path(SOCK_PATH)))
+UNKNOWN = Facts(why_none="no daemon answers at /run/x")
 
 
 def peer(parameters: PeerParameters) -> PeerSpec:
     return PeerSpec(ExchangeParameters("ws://a", Kind.WEBSOCKET), parameters)
 
 
-def code(config: Config, consumer: Consumer) -> list[str]:
+def polled(name: str, minpoll: int, maxpoll: int, **keys: Any) -> PeerSpec:
+    return peer(PeerParameters(name, minpoll=minpoll, maxpoll=maxpoll, **keys))
+
+
+def code(config: Config, consumer: Consumer, facts: Facts = UNKNOWN) -> list[str]:
     """The lines without the comments."""
-    return [line for line in consumer_lines(config, consumer) if not line.startswith("#")]
+    return [line for line in consumer_lines(config, consumer, facts) if not line.startswith("#")]
 
 
 PEERS = (peer(PeerParameters("a")), peer(PeerParameters("b", minpoll=5, maxpoll=8)))
@@ -31,9 +53,9 @@ PEERS = (peer(PeerParameters("a")), peer(PeerParameters("b", minpoll=5, maxpoll=
 
 def test_chrony_reads_both_kinds() -> None:
     assert code(Config(PEERS, (SHM, SOCK)), Consumer.CHRONY) == [
-        ("refclock SHM 2:perm=0600 refid WEB poll 8 dpoll 0 filter 1 delay 0.05 precision 0.001"),
+        ("refclock SHM 2:perm=0600 refid WEB poll 4 dpoll 0 filter 1 delay 0.05 precision 0.001"),
         (
-            "refclock SOCK /run/chrony.webntpd.sock refid WEB2 poll 8 filter 1"
+            "refclock SOCK /run/chrony.webntpd.sock refid WEB2 poll 4 filter 1"
             " delay 0.05 precision 0.001"
         ),
     ]
@@ -41,39 +63,246 @@ def test_chrony_reads_both_kinds() -> None:
 
 def test_ntpsec_names_the_driver() -> None:
     lines = code(Config(PEERS, (SHM,)), Consumer.NTPSEC)
-    assert lines == ["refclock shm unit 2 refid WEB minpoll 5 maxpoll 8"]
+    assert lines == ["refclock shm unit 2 refid WEB minpoll 8 maxpoll 8"]
 
 
 def test_ntpd_has_an_address_for_the_driver() -> None:
     assert code(Config(PEERS, (SHM,)), Consumer.NTPD) == [
-        "server 127.127.28.2 minpoll 5 maxpoll 8",
+        "server 127.127.28.2 minpoll 8 maxpoll 8",
         "fudge 127.127.28.2 refid WEB flag1 1",
     ]
 
 
-def test_ntpd_rs_gets_toml() -> None:
-    lines = consumer_lines(Config(PEERS, (SOCK,)), Consumer.NTPD_RS)
+@pytest.mark.parametrize(
+    ("version", "key", "value"),
+    [
+        (None, "precision", 5e-3),
+        ((1, 4, 0), "measurement_noise_estimate", 2.5e-5),
+        ((1, 5, 0), "precision", 5e-3),
+        ((1, 9, 0), "precision", 5e-3),
+        ((2, 0, 0), "precision", 5e-3),
+    ],
+)
+def test_ntpd_rs_gets_toml_with_the_key_of_its_version(
+    version: tuple[int, ...] | None, key: str, value: float
+) -> None:
+    lines = consumer_lines(Config(PEERS, (SOCK,)), Consumer.NTPD_RS, Facts(ntpd_rs=version))
     assert tomllib.loads("\n".join(lines)) == {
-        "source": [{"mode": "sock", "path": SOCK_PATH, "measurement_noise_estimate": 2.5e-5}]
+        "source": [{"mode": "sock", "path": SOCK_PATH, key: value}]
     }
+    other = any("measurement_noise_estimate = 2.5e-05" in line for line in lines)
+    assert other == (version is None or version < (1, 5))
+
+
+# -- what the running daemon measures --------------------------------------------------------
+
+
+def status(**changes: Any) -> dict[str, Any]:
+    """What the daemon says of two peers that speak and two that do not."""
+
+    def estimate(delay: float, **more: float) -> dict[str, float]:
+        return {"error": 0.009, "jitter": 2e-4, "delay": delay, **more}
+
+    return {
+        "system": {"estimate": {"error": 0.00812, "jitter": 3.21e-5}},
+        "peers": [
+            {"name": "a", "tally": "system_peer", "estimate": estimate(0.01)},
+            {"name": "b", "tally": "survivor", "estimate": estimate(0.02, root_delay=0.01)},
+            {"name": "liar", "tally": "falseticker", "estimate": estimate(0.5)},
+            {"name": "new", "tally": "unfit", "estimate": None},
+        ],
+    } | changes
+
+
+def facts(of: dict[str, Any]) -> Facts:
+    combined, peers = measurements(of)
+    return Facts(combined, peers, source="the daemon at /run/x", why_none="no estimate yet")
+
+
+def test_the_typical_round_trip_is_that_of_the_peers_that_speak() -> None:
+    combined, peers = measurements(status())
+    assert combined == Measured(0.00812, 3.21e-5, 0.02)
+    assert peers["b"] == Measured(0.009, 2e-4, 0.03)
+    assert set(peers) == {"a", "b", "liar"}
+
+
+def test_chronys_bound_is_the_daemons() -> None:
+    config = Config(PEERS, (SHM, RefclockSpec(ShmParameters(3), "b")))
+    lines = consumer_lines(config, Consumer.CHRONY, facts(status()))
+    assert lines[1:] == [
+        (
+            "# measured by the daemon at /run/x: error below 0.0082 s, jitter 3.3e-05 s,"
+            " round trip 0.02 s"
+        ),
+        "refclock SHM 2:perm=0600 refid WEB poll 4 dpoll 0 filter 1 delay 0.02 precision 3.3e-05",
+        "# what b measures",
+        (
+            "# measured by the daemon at /run/x: error below 0.009 s, jitter 0.0002 s,"
+            " round trip 0.03 s"
+        ),
+        "refclock SHM 3:perm=0600 refid WEB2 poll 6 dpoll 0 filter 1 delay 0.03 precision 0.0002",
+    ]
+
+
+seconds = st.floats(0, 100)
+
+
+@given(st.builds(Measured, seconds, seconds, seconds))
+def test_chrony_never_believes_in_a_smaller_error_than_the_daemon(measured: Measured) -> None:
+    delay, precision = bounds(measured)
+    written_delay, written_precision = float(f"{delay:g}"), float(f"{precision:g}")
+    assert written_delay / 2 + written_precision >= measured.error - 1e-12
+    assert written_delay >= measured.delay
+    assert written_precision >= max(measured.jitter, 1e-6)
+
+
+def test_a_noisy_source_is_noisy_for_ntpd_rs_too() -> None:
+    noisy = Facts(combined=Measured(0.1, 0.0123, 0.1))
+    assert "precision = 0.013" in code(Config(PEERS, (SOCK,)), Consumer.NTPD_RS, noisy)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"system": {"estimate": None}},
+        {"system": {}},
+        {"system": {"estimate": {"error": 1.0}}},
+        {"peers": []},
+        {"peers": [{"name": "a", "tally": "survivor", "estimate": {"delay": 1.0}}]},
+    ],
+)
+def test_without_an_estimate_the_lines_are_guessed_and_say_so(changes: dict[str, Any]) -> None:
+    lines = consumer_lines(Config(PEERS, (SHM,)), Consumer.CHRONY, facts(status(**changes)))
+    assert lines[1] == "# guessed: no estimate yet"
+    assert lines[2].endswith("delay 0.05 precision 0.001")
+    assert measurements({}) == (None, {})
+
+
+@pytest.mark.parametrize("consumer", [Consumer.CHRONY, Consumer.NTPD_RS])
+def test_without_a_daemon_the_lines_are_guessed_and_say_so(consumer: Consumer) -> None:
+    lines = consumer_lines(Config(PEERS, (SOCK,)), consumer, UNKNOWN)
+    assert lines[1] == "# guessed: no daemon answers at /run/x"
+
+
+def test_the_status_that_a_daemon_really_gives_is_understood() -> None:
+    combined, peers = measurements(json.loads(json.dumps(document(snapshots.SYNCHRONISED))))
+    assert combined is not None
+    assert combined.error > 0
+    assert peers
+
+
+def listening(path: Path, reply: Mapping[str, Any]) -> threading.Thread:
+    """A daemon's control socket that answers one request."""
+    server = socket.socket(socket.AF_UNIX)
+    server.bind(str(path))
+    server.listen()
+
+    def answer() -> None:
+        with server, server.accept()[0] as connection:
+            connection.recv(1000)
+            connection.sendall(json.dumps(reply).encode())
+
+    thread = threading.Thread(target=answer, daemon=True)
+    thread.start()
+    return thread
+
+
+def test_the_daemon_is_asked_at_its_socket(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    daemon = listening(path, status())
+    assert facts_from(path) == Facts(
+        *measurements(status()),
+        source=f"the daemon at {path}",
+        why_none=f"the daemon at {path} has no estimate yet",
+    )
+    daemon.join()
+
+
+def test_a_daemon_that_refuses_is_the_reason_for_guessing(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    daemon = listening(path, {"error": "unknown view"})
+    assert facts_from(path) == Facts(why_none=f"{path}: unknown view")
+    daemon.join()
+
+
+def test_a_daemon_that_is_not_there_is_the_reason_for_guessing(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    assert facts_from(path) == Facts(why_none=f"no daemon answers at {path}")
+    assert "no control socket" in facts_from(None).why_none
+
+
+@pytest.mark.parametrize(
+    ("script", "version"),
+    [
+        ("echo ntp-ctl 1.4.0 >&2", (1, 4, 0)),
+        ("echo ntp-ctl 1.10.2", (1, 10, 2)),
+        ("echo no; exit 1", None),
+        (None, None),
+    ],
+)
+def test_the_installed_ntpd_rs_says_its_version(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    script: str | None,
+    version: tuple[int, ...] | None,
+) -> None:
+    if script is not None:
+        program = tmp_path / "ntp-ctl"
+        program.write_text(f"#!/bin/sh\n{script}\n")
+        program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert ntpd_rs_version() == version
+
+
+# -- polls -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("polls", "chrony", "ntpd"),
+    [
+        ([], 4, 6),
+        ([(4, 6)], 4, 6),
+        ([(6, 6)], 6, 6),
+        ([(5, 5)], 5, 5),
+        ([(4, 6), (6, 6), (6, 10)], 4, 10),
+        ([(6, 10), (5, 10)], 6, 10),
+        ([(10, 12)], 6, 12),
+        ([(0, 2)], 2, 3),
+        ([(0, 7)], 5, 7),
+        ([(0, 8)], 6, 8),
+        ([(0, 2), (4, 6)], 2, 6),
+    ],
+)
+def test_the_consumers_poll_as_our_samples_come(
+    polls: list[tuple[int, int]], chrony: int, ntpd: int
+) -> None:
+    peers = tuple(polled(str(number), *each) for number, each in enumerate(polls))
+    config = Config(peers, (SHM,))
+    (line,) = code(config, Consumer.CHRONY)
+    assert f" poll {chrony} dpoll 0 filter 1 " in line
+    (line,) = code(config, Consumer.NTPSEC)
+    assert line.endswith(f" minpoll {ntpd} maxpoll {ntpd}")
+
+
+# -- the rest --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("consumer", Consumer)
 def test_the_lines_begin_with_the_file_they_belong_to(consumer: Consumer) -> None:
-    first, *_ = consumer_lines(Config(PEERS, (SHM, SOCK)), consumer)
+    first, *_ = consumer_lines(Config(PEERS, (SHM, SOCK)), consumer, UNKNOWN)
     assert first.startswith("# /etc/")
 
 
 @pytest.mark.parametrize(
     ("consumer", "other"),
     [
-        (Consumer.NTPSEC, "# SOCK /run/chrony.webntpd.sock is nothing that ntpsec can read"),
-        (Consumer.NTPD, "# SOCK /run/chrony.webntpd.sock is nothing that ntpd can read"),
-        (Consumer.NTPD_RS, "# SHM unit 2 is nothing that ntpd-rs can read"),
+        (Consumer.NTPSEC, "# ntpsec cannot read SOCK /run/chrony.webntpd.sock"),
+        (Consumer.NTPD, "# ntpd cannot read SOCK /run/chrony.webntpd.sock"),
+        (Consumer.NTPD_RS, "# ntpd-rs cannot read SHM unit 2"),
     ],
 )
 def test_an_output_of_the_other_kind_is_named(consumer: Consumer, other: str) -> None:
-    assert other in consumer_lines(Config(PEERS, (SHM, SOCK)), consumer)
+    assert other in consumer_lines(Config(PEERS, (SHM, SOCK)), consumer, UNKNOWN)
 
 
 @pytest.mark.parametrize(
@@ -89,37 +318,31 @@ def test_a_consumer_that_can_read_nothing_is_an_error(
     consumer: Consumer, refclocks: tuple[RefclockSpec, ...], remedy: str
 ) -> None:
     with pytest.raises(ConsumerError, match=remedy):
-        consumer_lines(Config(PEERS, refclocks), consumer)
+        consumer_lines(Config(PEERS, refclocks), consumer, UNKNOWN)
 
 
 def test_an_output_of_one_peer_has_that_peers_figures() -> None:
     config = Config(
         (
-            peer(PeerParameters("a", minpoll=0, maxpoll=2, noselect=True)),
+            polled("a", 0, 2, noselect=True),
             peer(PeerParameters("b", root_delay=0.25, root_dispersion=0.5)),
         ),
         (RefclockSpec(ShmParameters(2), "a"), RefclockSpec(ShmParameters(3), "b")),
     )
-    assert consumer_lines(config, Consumer.NTPSEC)[1:5] == [
+    assert consumer_lines(config, Consumer.NTPSEC, UNKNOWN)[1:5] == [
         "# what a measures",
         "refclock shm unit 2 refid WEB minpoll 3 maxpoll 3",
         "# what b measures",
-        "refclock shm unit 3 refid WEB2 minpoll 4 maxpoll 6",
+        "refclock shm unit 3 refid WEB2 minpoll 6 maxpoll 6",
     ]
     chrony = code(config, Consumer.CHRONY)
     assert chrony[0].endswith("poll 2 dpoll 0 filter 1 delay 0.05 precision 0.001")
-    assert chrony[1].endswith("poll 6 dpoll 0 filter 1 delay 0.3 precision 0.5")
+    assert chrony[1].endswith("poll 4 dpoll 0 filter 1 delay 0.3 precision 0.5")
 
 
 def test_a_peer_without_a_vote_does_not_slow_the_consumer_down() -> None:
-    slow = peer(PeerParameters("slow", minpoll=10, maxpoll=12, noselect=True))
-    (line,) = code(Config((*PEERS, slow), (SHM,)), Consumer.NTPSEC)
-    assert line.endswith("minpoll 5 maxpoll 8")
-
-
-def test_without_peers_the_polls_are_the_usual_ones() -> None:
-    (line,) = code(Config((), (SHM,)), Consumer.NTPSEC)
-    assert line.endswith("minpoll 4 maxpoll 6")
+    config = Config((*PEERS, polled("slow", 10, 12, noselect=True)), (SHM,))
+    assert code(config, Consumer.NTPSEC)[0].endswith("minpoll 8 maxpoll 8")
 
 
 def test_every_refid_is_another_of_at_most_four_characters() -> None:

@@ -19,6 +19,7 @@ from webntpd.callers import CALLERS, TIME_LIMIT
 from webntpd.control import REQUEST_SIZE, ControlError, listening_at, reply_to, serve_control
 from webntpd.status import Status
 from webntpd.views import VIEWS
+from webntpd.views.document import VERSION
 
 
 @pytest.fixture
@@ -58,7 +59,7 @@ async def test_a_request_may_come_byte_by_byte_and_end_without_a_newline(served:
         for byte in b'{"view": "json"}':
             await client.send_all(bytes([byte]))
         await client.send_eof()
-        assert json.loads(await receive_all(client))["version"] == 1
+        assert json.loads(await receive_all(client))["version"] == VERSION
 
 
 async def test_what_stands_behind_the_newline_is_a_fault(served: Path) -> None:
@@ -106,7 +107,7 @@ async def test_a_gigabyte_is_cut_off_after_the_first_kilobyte(served: Path) -> N
     async with await trio.open_unix_socket(served) as client:
         with pytest.raises(trio.BrokenResourceError):
             await client.send_all(bytes(2**30))
-    assert (await ask(served, b'{"view": "json"}\n'))["version"] == 1
+    assert (await ask(served, b'{"view": "json"}\n'))["version"] == VERSION
 
 
 async def test_a_client_that_is_silent_is_hung_up_on(
@@ -140,7 +141,7 @@ async def test_with_as_many_clients_as_may_be_the_next_is_hung_up_on(
         assert await receive_all(late) == b""
         assert trio.current_time() - began < TIME_LIMIT
     await trio.sleep(TIME_LIMIT + 1)
-    assert (await ask(path, b'{"view": "json"}\n'))["version"] == 1
+    assert (await ask(path, b'{"view": "json"}\n'))["version"] == VERSION
     for client in silent:
         await client.aclose()
 

@@ -11,16 +11,36 @@ from trio.testing import MockClock
 from tests.fakes.clock import VirtualClock
 from webntpd import discontinuity
 from webntpd.discontinuity import Discontinuity, DiscontinuityDetector, watch_for_clock_set
+from webntpd.ntp.types import NS_PER_S
+
+
+class Clocks(VirtualClock):
+    """A virtual clock whose RAW runs apart from the other three clocks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._apart_ns = 0
+
+    def part(self, seconds: float) -> None:
+        """The consumer slews by so much, or a hypervisor sets all clocks but RAW."""
+        self._apart_ns += round(seconds * NS_PER_S)
+
+    def realtime_ns(self) -> int:
+        return super().realtime_ns() + self._apart_ns
+
+    def monotonic_ns(self) -> int:
+        return super().monotonic_ns() + self._apart_ns
 
 
 @pytest.mark.parametrize("step", [0.001, -0.001, 3600.0, -0.25])
-async def test_a_step_is_noticed_once(autojump_clock: MockClock, step: float) -> None:
+async def test_a_step_is_noticed_once_with_its_size(autojump_clock: MockClock, step: float) -> None:
     clock = VirtualClock()
     detector = DiscontinuityDetector(clock)
     await trio.sleep(1)
     assert detector.check() is None
     clock.step(step)
     assert detector.check() is Discontinuity.STEP
+    assert detector.step == pytest.approx(step)
     assert detector.check() is None
 
 
@@ -29,9 +49,44 @@ async def test_a_suspend_is_told_from_a_step(autojump_clock: MockClock) -> None:
     detector = DiscontinuityDetector(clock)
     clock.suspend(30)
     assert detector.check() is Discontinuity.SUSPEND
+    assert detector.check() is None
 
 
-async def test_what_a_slewed_clock_may_do_is_no_step(autojump_clock: MockClock) -> None:
+async def test_a_short_suspend_after_a_long_time_is_noticed(autojump_clock: MockClock) -> None:
+    clock = VirtualClock()
+    detector = DiscontinuityDetector(clock)
+    await trio.sleep(3600)
+    clock.suspend(0.001)
+    assert detector.check() is Discontinuity.SUSPEND
+
+
+@pytest.mark.parametrize("apart", [0.2, -0.2, 3600.0, -3600.0])
+async def test_a_restored_virtual_machine_was_suspended(
+    autojump_clock: MockClock, apart: float
+) -> None:
+    clock = Clocks()
+    detector = DiscontinuityDetector(clock)
+    await trio.sleep(1)
+    clock.part(apart)
+    assert detector.check() is Discontinuity.SUSPEND
+    assert detector.check() is None
+
+
+@pytest.mark.parametrize("rate", [0.083334, -0.083334])
+async def test_slewing_as_fast_as_any_consumer_does_is_neither(
+    autojump_clock: MockClock, rate: float
+) -> None:
+    clock = Clocks()
+    detector = DiscontinuityDetector(clock)
+    for elapsed in (0.001, 1, 64, 3600):
+        await trio.sleep(elapsed)
+        clock.part(elapsed * rate)
+        assert detector.check() is None
+
+
+async def test_a_wall_clock_that_is_corrected_by_itself_is_no_step(
+    autojump_clock: MockClock,
+) -> None:
     clock = VirtualClock()
     detector = DiscontinuityDetector(clock)
     await trio.sleep(60)
@@ -64,6 +119,9 @@ class PreemptedClock(VirtualClock):
 
     def realtime_ns(self) -> int:
         return self._true.realtime_ns() + self.stepped_ns + self._passed_ns()
+
+    def raw_ns(self) -> int:
+        return self._true.raw_ns() + self._passed_ns()
 
     def monotonic_ns(self) -> int:
         return self._true.monotonic_ns() + self._passed_ns()

@@ -488,3 +488,31 @@ async def test_stamps_that_are_not_wanted_are_not_missed(
     server = await serve(nursery, always_right)
     await assert_measures(exchange_to(server.url("http"), kernel_timestamps=False))
     assert not caplog.messages
+
+
+# The witness: the kernel's own round trips
+
+
+@pytest.fixture
+def far_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel measures round trips that no server on loopback can live up to."""
+    monkeypatch.setattr(kernelstamps, "least_round_trip", lambda _: 10.0)
+
+
+@pytest.mark.usefixtures("far_away")
+@pytest.mark.parametrize(("scheme", "script"), PLAIN)
+async def test_a_reply_that_is_quicker_than_the_kernels_round_trips_is_named(
+    nursery: trio.Nursery, exchange_to: ExchangeTo, scheme: str, script: Script
+) -> None:
+    server = await serve(nursery, script)
+    failure = await failure_of(exchange_to(server.url(scheme)))
+    assert failure.rejection is Rejection.TOO_QUICK
+
+
+@pytest.mark.usefixtures("far_away")
+@pytest.mark.parametrize("scheme", ["http", "ws"])
+async def test_round_trips_to_a_proxy_say_nothing_of_the_server(
+    nursery: trio.Nursery, exchange_to: ExchangeTo, scheme: str
+) -> None:
+    server, proxy = await both(nursery, scheme)
+    await assert_measures(exchange_to(server.url(scheme), proxy=proxy.url("http", "")))

@@ -5,12 +5,12 @@ import pytest
 import trio
 
 from tests.fakes.server import http_response
-from webntpd.clock import SystemClock
+from webntpd.clock import Pair, SystemClock
 from webntpd.exchange import ExchangeError
 from webntpd.exchange.dial import Link
 from webntpd.exchange.httpclient import HttpClient
 from webntpd.ntp.types import Rejection, Stamp, StampSource
-from webntpd.timestamping import Segment
+from webntpd.timestamping import Arrival, Departure
 
 
 class HungUp(trio.abc.Stream):
@@ -18,7 +18,8 @@ class HungUp(trio.abc.Stream):
 
     def __init__(self, last_words: bytes) -> None:
         self._last_words = last_words
-        self.last_sent = self.last_received = Segment(0, Stamp(0, 0, StampSource.USER))
+        self.last_sent = Departure(0, Pair(0, 0, 0), Pair(0, 0, 0))
+        self.last_received = Arrival(0, Stamp(0, 0, StampSource.USER))
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:  # noqa: ARG002
         await trio.lowlevel.checkpoint()
@@ -48,7 +49,7 @@ class OneLink:
 
     async def dial(self) -> Link:
         await trio.lowlevel.checkpoint()
-        return Link(self._stream, self._stream)  # type: ignore[arg-type]
+        return Link(self._stream, self._stream, direct=True)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from tests.fakes.server import FakeSocket, Script, Visitor, always_right_socket,
 from tests.unit.conftest import ExchangeTo
 from webntpd import wire
 from webntpd.clock import SystemClock
-from webntpd.exchange import ExchangeError
+from webntpd.exchange import Exchange, ExchangeError
 from webntpd.ntp.types import Formula, Reading, Rejection, StampSource
 from webntpd.server.parameters import ServerParameters
 from webntpd.server.service import serve as serve_really
@@ -62,6 +62,12 @@ def interleaving(say: Callable[[Memory], Said] = honest, *, messages: int = 1000
 
 def formulas(readings: Sequence[Reading]) -> list[Formula]:
     return [reading.provenance.formula for reading in readings]
+
+
+async def error_of(exchange: Exchange, *, last: bool) -> ExchangeError:
+    with pytest.raises(ExchangeError) as caught:
+        await exchange.measure(last=last)
+    return caught.value
 
 
 async def test_each_exchange_is_completed_by_the_next_and_a_closing_one_ends_the_burst(
@@ -154,27 +160,98 @@ async def test_a_pst_that_cannot_be_is_named_and_no_sample_comes_of_it(
     server = await serve(nursery, interleaving(say))
     exchange = exchange_to(server.url("ws"))
     assert await exchange.measure(last=False) == []
-    with pytest.raises(ExchangeError) as caught:
-        await exchange.measure(last=False)
-    assert caught.value.failure.rejection is Rejection.DISORDERED
+    error = await error_of(exchange, last=False)
+    assert error.failure.rejection is Rejection.DISORDERED
+    assert error.readings == ()
     assert await exchange.measure(last=False) == []
     assert server.connections == 2
 
 
-async def test_a_closing_exchange_that_fails_costs_no_sample(
+@pytest.mark.parametrize("say", [before_it_arrived, after_the_next_arrived])
+async def test_a_closing_exchange_that_contradicts_the_last_sample_is_named(
+    nursery: trio.Nursery, exchange_to: ExchangeTo, say: Callable[[Memory], Said]
+) -> None:
+    def say_so_at_last(memory: Memory) -> Said:
+        return say(memory) if len(memory) > 2 else honest(memory)
+
+    server = await serve(nursery, interleaving(say_so_at_last))
+    exchange = exchange_to(server.url("ws"))
+    assert await exchange.measure(last=False) == []
+    error = await error_of(exchange, last=True)
+    assert error.failure.rejection is Rejection.DISORDERED
+    assert formulas(error.readings) == [Formula.INTERLEAVED]
+    assert error.readings[0].first
+    assert len(server.requests) == 3
+
+
+def breaking(second: Script) -> Script:
+    """An interleaving server that hangs up after one reply, and then serves `second`."""
+
+    async def script(visitor: Visitor) -> None:
+        if visitor.number == 2:
+            await second(visitor)
+        else:
+            await interleaving(messages=1)(visitor)
+
+    return script
+
+
+async def speaks_no_http(visitor: Visitor) -> None:
+    await visitor.request()
+    await visitor.send(b"no HTTP\r\n\r\n")
+
+
+async def answers_another_request(visitor: Visitor) -> None:
+    websocket = FakeSocket(visitor)
+    await websocket.accept(wire.INTERLEAVED_SUBPROTOCOL)
+    await websocket.token()
+    await websocket.reply(b'{"it":1.000001,"st":1489217288.5}')
+
+
+FAILURES = [
+    (speaks_no_http, Rejection.PROTOCOL),
+    (answers_another_request, Rejection.BOGUS),
+    (interleaving(messages=0), Rejection.CLOSED),
+]
+
+
+@pytest.mark.parametrize(("second", "rejection"), FAILURES)
+@pytest.mark.parametrize("last", [False, True])
+async def test_a_complete_answer_is_not_lost_when_the_next_exchange_fails(
+    nursery: trio.Nursery,
+    exchange_to: ExchangeTo,
+    last: bool,
+    second: Script,
+    rejection: Rejection,
+) -> None:
+    server = await serve(nursery, breaking(second))
+    exchange = exchange_to(server.url("ws"))
+    assert await exchange.measure(last=False) == []
+    error = await error_of(exchange, last=last)
+    assert error.failure.rejection is rejection
+    assert formulas(error.readings) == [Formula.FOUR_STAMP]
+    assert server.connections == 2
+
+
+@pytest.mark.parametrize(("second", "rejection"), FAILURES)
+async def test_a_closing_exchange_that_fails_costs_no_sample_and_is_named(
+    nursery: trio.Nursery, exchange_to: ExchangeTo, second: Script, rejection: Rejection
+) -> None:
+    server = await serve(nursery, breaking(second))
+    error = await error_of(exchange_to(server.url("ws")), last=True)
+    assert error.failure.rejection is rejection
+    assert formulas(error.readings) == [Formula.FOUR_STAMP]
+    assert server.connections == 2
+
+
+async def test_a_failure_leaves_nothing_pending(
     nursery: trio.Nursery, exchange_to: ExchangeTo
 ) -> None:
-    async def script(visitor: Visitor) -> None:
-        if visitor.number == 1:
-            await interleaving(messages=1)(visitor)
-        else:
-            await visitor.request()
-            await visitor.send(b"no HTTP\r\n\r\n")
-
-    server = await serve(nursery, script)
+    server = await serve(nursery, breaking(speaks_no_http))
     exchange = exchange_to(server.url("ws"))
-    assert formulas(await exchange.measure(last=True)) == [Formula.FOUR_STAMP]
-    assert server.connections == 2
+    assert await exchange.measure(last=False) == []
+    await error_of(exchange, last=False)
+    assert await exchange.measure(last=False) == []
 
 
 async def test_a_lost_connection_costs_no_sample(
@@ -191,22 +268,17 @@ async def test_a_lost_connection_costs_no_sample(
     assert server.connections == 3
 
 
-async def test_a_failure_leaves_nothing_pending(
+async def test_a_server_that_no_longer_agrees_after_a_lost_connection_costs_no_sample(
     nursery: trio.Nursery, exchange_to: ExchangeTo
 ) -> None:
-    async def script(visitor: Visitor) -> None:
-        if visitor.number == 2:
-            await visitor.request()
-            await visitor.send(b"no HTTP\r\n\r\n")
-        else:
-            await interleaving(messages=1)(visitor)
-
-    server = await serve(nursery, script)
+    server = await serve(nursery, breaking(always_right_socket))
     exchange = exchange_to(server.url("ws"))
     assert await exchange.measure(last=False) == []
-    with pytest.raises(ExchangeError):
-        await exchange.measure(last=False)
-    assert await exchange.measure(last=False) == []
+    pending, plain = await exchange.measure(last=False)
+    assert formulas([pending, plain]) == [Formula.FOUR_STAMP] * 2
+    assert pending.r4_ns < plain.r1_ns
+    assert formulas(await exchange.measure(last=True)) == [Formula.FOUR_STAMP]
+    assert server.connections == 2
 
 
 async def test_with_our_own_server_all_four_stamps_are_a_kernels(

@@ -15,12 +15,12 @@ from wsproto.events import AcceptConnection, Message, Ping, Request, TextMessage
 
 from tests.fakes.server import FakeSocket, Script, Visitor, reply_json, serve
 from tests.unit.conftest import ExchangeTo
-from webntpd.clock import SystemClock
+from webntpd.clock import Pair, SystemClock
 from webntpd.exchange import ExchangeError
 from webntpd.exchange.dial import Link
 from webntpd.exchange.session import Session, is_one_frame, open_session
 from webntpd.ntp.types import Rejection, Stamp, StampSource
-from webntpd.timestamping import Segment
+from webntpd.timestamping import Arrival, Departure
 
 USER, KERNEL = StampSource.USER, StampSource.KERNEL
 
@@ -33,7 +33,8 @@ class Instant(trio.abc.Stream):
     """
 
     def __init__(self, *answers: wsproto.events.Event) -> None:
-        self.last_sent = self.last_received = self._segment(0, 0)
+        self.last_sent = self._departure(0, 0)
+        self.last_received = self._arrival(0, 0)
         self._answers = answers
         self._server = wsproto.WSConnection(wsproto.ConnectionType.SERVER)
         self._segments: list[bytes] = []
@@ -41,12 +42,16 @@ class Instant(trio.abc.Stream):
         self._readers = trio.lowlevel.ParkingLot()
 
     @staticmethod
-    def _segment(end: int, number: int) -> Segment:
-        return Segment(end, Stamp(number, number, USER), Stamp(number, number, KERNEL))
+    def _departure(end: int, number: int) -> Departure:
+        return Departure(end, Pair(number, number, 0), Pair(number, number, 0))
+
+    @staticmethod
+    def _arrival(end: int, number: int) -> Arrival:
+        return Arrival(end, Stamp(number, number, USER), Stamp(number, number, KERNEL))
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         await trio.lowlevel.checkpoint()
-        self.last_sent = self._segment(self.last_sent.end + len(data), self.last_sent.end)
+        self.last_sent = self._departure(self.last_sent.end + len(data), self.last_sent.end)
         self._server.receive_data(bytes(data))
         for event in self._server.events():
             if isinstance(event, Request):
@@ -65,11 +70,14 @@ class Instant(trio.abc.Stream):
             await self._readers.park()
         data = self._segments.pop(0)
         self._number += 1
-        self.last_received = self._segment(self.last_received.end + len(data), self._number)
+        self.last_received = self._arrival(self.last_received.end + len(data), self._number)
         return data
 
-    def departure(self, segment: Segment) -> Stamp:
-        return segment.stamp
+    def departure(self, sent: Departure) -> Stamp:
+        return sent.user
+
+    def least_round_trip(self) -> float | None:
+        return 0.25
 
     def close(self) -> None:
         self._segments.clear()
@@ -80,7 +88,7 @@ class Instant(trio.abc.Stream):
 
 
 async def session_over(nursery: trio.Nursery, stream: Instant) -> Session:
-    link = Link(stream, stream)  # type: ignore[arg-type]
+    link = Link(stream, stream, direct=True)  # type: ignore[arg-type]
     return await open_session(nursery, link, httpx.URL("ws://server/"), [], SystemClock())
 
 
@@ -90,9 +98,13 @@ async def test_the_stamp_is_the_answers_whatever_follows_at_once(
     attempt: int,
 ) -> None:
     session = await session_over(nursery, Instant(TextMessage("the answer"), Ping(), Ping()))
-    trip = await session.ask("the question")
-    assert trip.answer == b"the answer"
-    assert (trip.t4.wall_ns, trip.t4.source) == (2, KERNEL)  # 1 is that of the handshake
+    answered = await session.ask("the question")
+    assert answered.answer == b"the answer"
+    assert (answered.trip.t4.wall_ns, answered.trip.t4.source) == (
+        2,
+        KERNEL,
+    )  # 1 is the handshake's
+    assert answered.trip.least_round_trip == 0.25
     nursery.cancel_scope.cancel()
 
 
@@ -100,8 +112,8 @@ async def test_a_kernel_stamp_is_not_trusted_when_more_came_before_the_answer(
     nursery: trio.Nursery,
 ) -> None:
     session = await session_over(nursery, Instant(Ping(), TextMessage("the answer")))
-    trip = await session.ask("the question")
-    assert (trip.t4.wall_ns, trip.t4.source) == (3, USER)
+    answered = await session.ask("the question")
+    assert (answered.trip.t4.wall_ns, answered.trip.t4.source) == (3, USER)
     nursery.cancel_scope.cancel()
 
 

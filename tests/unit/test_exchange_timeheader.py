@@ -9,7 +9,7 @@ from tests.fakes.server import Script, Visitor, seconds, serve
 from tests.unit.conftest import ExchangeTo
 from webntpd.choices import Kind
 from webntpd.exchange import ExchangeError
-from webntpd.ntp.types import Formula, Rejection
+from webntpd.ntp.types import NS_PER_S, Formula, Rejection
 
 DATE = "Date: Sun, 22 Nov 2026 20:00:00 GMT"
 DATE_NS = 1_795_377_600_000_000_000
@@ -57,25 +57,35 @@ async def test_the_request_is_a_head_of_the_well_known_path_unless_the_url_has_o
     assert server.requests[0].startswith(f"HEAD {asked} HTTP/1.1\r\n")
 
 
-async def test_a_date_is_read_where_it_is_accepted_with_its_half_second_of_doubt(
+async def test_a_date_is_read_where_it_is_accepted_as_the_begin_of_its_second(
     nursery: trio.Nursery, exchange_to: ExchangeTo
 ) -> None:
     server = await serve(nursery, answers("200 OK", DATE))
     exchange = exchange_to(server.url("http"), Kind.TIME_HEADER, accept_date=True)
     [reading] = await exchange.measure(last=True)
-    assert reading.t2_ns == reading.t3_ns == DATE_NS + 500_000_000
+    assert reading.t2_ns == reading.t3_ns == DATE_NS
     assert reading.provenance.formula is Formula.DATE
-    assert reading.precision > 0.5
+    assert reading.resolution_ns == NS_PER_S
 
 
-async def test_the_header_is_preferred_to_the_date(
-    nursery: trio.Nursery, exchange_to: ExchangeTo
+@pytest.mark.parametrize(
+    ("digits", "past_ns", "resolution_ns"),
+    [(".25", 250_000_000, 10**7), (".250000", 250_000_000, 1000), ("", 0, NS_PER_S)],
+)
+async def test_the_header_is_preferred_to_the_date_whatever_its_digits(
+    nursery: trio.Nursery,
+    exchange_to: ExchangeTo,
+    digits: str,
+    past_ns: int,
+    resolution_ns: int,
 ) -> None:
-    server = await serve(nursery, answers("204 No Content", DATE, "X-HTTPSTIME: 1795377600.25"))
+    header = f"X-HTTPSTIME: {DATE_NS // NS_PER_S}{digits}"
+    server = await serve(nursery, answers("204 No Content", DATE, header))
     exchange = exchange_to(server.url("http"), Kind.TIME_HEADER, accept_date=True)
     [reading] = await exchange.measure(last=True)
-    assert reading.t2_ns == DATE_NS + 250_000_000
-    assert reading.precision == pytest.approx(0.01, rel=0.1)
+    assert reading.t2_ns == reading.t3_ns == DATE_NS + past_ns
+    assert reading.provenance.formula is Formula.TWO_STAMP
+    assert reading.resolution_ns == resolution_ns
 
 
 @pytest.mark.parametrize(

@@ -368,7 +368,7 @@ BAD_INPUT = [
     (replies_with(st="1489217288.1000000", rt=""), Rejection.MALFORMED, ""),
     (replies_with(it="1.000001"), Rejection.BOGUS, ""),
     (replies_with(sync="false"), Rejection.UNSYNCHRONISED, ""),
-    (replies_with(st="1000.5", rt="1000"), Rejection.NEGATIVE_DELAY, ""),
+    (replies_with(st="1000.5", rt="1000.0"), Rejection.NEGATIVE_DELAY, ""),
     (replies_with(st="1000", rt="1000.5"), Rejection.DISORDERED, ""),
 ]
 

@@ -3,6 +3,7 @@
 import errno
 import select
 import socket
+import struct
 import time
 from collections.abc import Iterator
 from typing import ClassVar
@@ -133,3 +134,51 @@ def test_a_control_message_of_something_else_is_no_stamp() -> None:
     with Odd() as sock:
         assert not list(kernelstamps.drain(sock))
         assert not sock.messages
+
+
+# Round trips
+
+
+def test_the_kernel_has_a_round_trip_from_the_handshake_on(pair: Pair) -> None:
+    sock, _ = pair
+    least = kernelstamps.least_round_trip(sock)
+    assert least is not None
+    assert 0 < least < 1
+
+
+def test_a_socket_that_is_not_tcp_or_not_open_has_no_round_trips() -> None:
+    with socket.socket(socket.AF_UNIX) as sock:
+        assert kernelstamps.least_round_trip(sock) is None
+    assert kernelstamps.least_round_trip(sock) is None
+
+
+SMOOTHED, LEAST = 25_000, 20_000  # us
+UNKNOWN = 2**32 - 1
+
+
+def tcp_info(smoothed: int, least: int) -> bytes:
+    """A struct tcp_info of linux/tcp.h up to tcpi_min_rtt, its other numbers distinct or 0."""
+    numbers = [*range(100, 115), smoothed, *range(116, 124)]
+    return struct.pack("=8B24I4Q2I2I", *bytes(8), *numbers, 0, 0, 0, 0, 0, 0, 0, least)
+
+
+@pytest.mark.parametrize(
+    ("info", "least"),
+    [
+        (tcp_info(SMOOTHED, LEAST), 0.02),
+        (tcp_info(LEAST, SMOOTHED), 0.02),
+        (tcp_info(SMOOTHED, UNKNOWN), 0.025),
+        (tcp_info(0, LEAST), 0.02),
+        (tcp_info(0, UNKNOWN), None),
+        (tcp_info(SMOOTHED, LEAST)[:104], 0.025),  # as from a kernel before 4.6
+        (tcp_info(SMOOTHED, LEAST)[:71], None),
+        (b"", None),
+    ],
+)
+def test_round_trips_are_read_as_far_as_they_are_told(info: bytes, least: float | None) -> None:
+    class Told(socket.socket):
+        def getsockopt(self, *_: int) -> bytes:  # type: ignore[override]
+            return info
+
+    with Told() as sock:
+        assert kernelstamps.least_round_trip(sock) == least

@@ -23,6 +23,7 @@ from webntpd.controlclient import PATIENCE, AskError, ask, socket_path
 from webntpd.paths import CONTROL_VARIABLE, DEFAULT_CONTROL
 from webntpd.status import Status
 from webntpd.views import VIEWS
+from webntpd.views.document import VERSION
 
 NOBODY = 65534
 HEAVY = {"asyncio", "httpcore", "httpx", "pydantic", "ssl", "trio", "trio_websocket"}
@@ -248,5 +249,5 @@ def test_nothing_that_takes_long_is_imported_to_ask() -> None:
 async def test_a_reader_that_has_had_enough_is_no_fault_of_ours(daemon: str) -> None:
     watch = f"{sys.executable} -m webntpd watch --json -n 0.1 --socket {daemon} | head -n 1"
     done = await trio.run_process(watch, shell=True, capture_stdout=True, capture_stderr=True)
-    assert json.loads(done.stdout)["version"] == 1
+    assert json.loads(done.stdout)["version"] == VERSION
     assert not done.stderr

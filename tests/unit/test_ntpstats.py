@@ -7,8 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.builders import reading
-from tests.unit.snapshots import GOOD, NOW_NS, SYNCHRONISED, WALL_NS, ago, reports
-from webntpd.ntp.types import NS_PER_S, PeerReport, Tally
+from tests.unit.snapshots import (
+    GOOD,
+    MEASURED,
+    NOW_NS,
+    SYNCHRONISED,
+    WALL_NS,
+    ago,
+    peer_estimates,
+    reports,
+)
+from webntpd.ntp.types import NS_PER_S, PeerEstimate, PeerReport, Tally
 from webntpd.ntpstats import (
     File,
     PeerRecord,
@@ -26,7 +35,7 @@ DAY_NS = 86_400 * NS_PER_S
 
 
 def snapshot(*reports: PeerReport) -> Status:
-    peers = tuple(PeerStatus(report, "http", Tally.SURVIVOR) for report in reports)
+    peers = tuple(PeerStatus(report, "http", Tally.SURVIVOR, MEASURED) for report in reports)
     return replace(SYNCHRONISED, peers=peers)
 
 
@@ -73,11 +82,10 @@ def test_whatever_the_name_its_field_is_safe_in_file_names_and_quotes(name: str)
 
 
 def test_a_line_of_peerstats() -> None:
-    assert GOOD.estimate is not None
-    peer = PeerStatus(GOOD, "websocket", Tally.SYSTEM_PEER)
-    assert peerstats_line(peer, GOOD.estimate, WALL_NS) == (
+    peer = PeerStatus(GOOD, "websocket", Tally.SYSTEM_PEER, MEASURED)
+    assert peerstats_line(peer, MEASURED, SYNCHRONISED) == (
         "60262 80000.000 WEB(wss:time.example.org) 9604"
-        " -0.000123000 0.012300000 0.000001000 0.000004500"
+        " -0.000123000 0.012000000 0.000100000 0.000004500"
     )
 
 
@@ -92,13 +100,12 @@ def test_a_line_of_peerstats() -> None:
     ],
 )
 def test_the_status_word_is_that_of_ntpq(tally: Tally, word: str) -> None:
-    assert GOOD.estimate is not None
-    line = peerstats_line(PeerStatus(GOOD, "websocket", tally), GOOD.estimate, WALL_NS)
+    line = peerstats_line(PeerStatus(GOOD, "websocket", tally), MEASURED, SYNCHRONISED)
     assert line.split()[3] == word
 
 
 def test_a_line_of_rawstats() -> None:
-    made = reading(0, offset=0.25, delay=0.5, precision=1e-6, max_error=0.004)
+    made = reading(0.5, offset=0.25, delay=0.5, precision=1e-6, max_error=0.004)
     assert rawstats_line(GOOD, made) == (
         "60262 80000.500 WEB(wss:time.example.org) 0.0.0.0"
         " 3908988800.000000000 3908988800.500000000 3908988800.500000000 3908988800.500000000"
@@ -107,16 +114,19 @@ def test_a_line_of_rawstats() -> None:
     assert rawstats_line(GOOD, replace(made, max_error=None)).endswith(" 0.000000 .WEB.")
 
 
-@given(reports.filter(lambda report: report.estimate is not None))
-def test_a_line_of_peerstats_is_read_as_it_was_written(report: PeerReport) -> None:
-    assert report.estimate is not None
-    line = peerstats_line(PeerStatus(report, "http", Tally.SURVIVOR), report.estimate, WALL_NS)
+@given(reports, peer_estimates)
+def test_a_line_of_peerstats_is_read_as_it_was_written(
+    report: PeerReport, estimate: PeerEstimate
+) -> None:
+    peer = PeerStatus(report, "http", Tally.SURVIVOR, estimate)
+    line = peerstats_line(peer, estimate, SYNCHRONISED)
     record = parse_peerstats(line)
     assert record is not None
     assert record.at == WALL_NS / NS_PER_S
     assert record.source == source(report.name)
-    for name in ("offset", "delay", "dispersion", "jitter"):
-        assert getattr(record, name) == pytest.approx(getattr(report.estimate, name), abs=1e-9)
+    assert record.offset == pytest.approx(SYNCHRONISED.offset(estimate), abs=1e-9)
+    for name in ("delay", "dispersion", "jitter"):
+        assert getattr(record, name) == pytest.approx(getattr(estimate, name), abs=1e-9)
 
 
 def test_the_lines_of_ntpd_itself_are_read() -> None:
@@ -149,44 +159,45 @@ def test_any_text_is_a_record_or_none(text: str) -> None:
 # -- what is new in a snapshot ---------------------------------------------------------------
 
 
-def test_a_fresh_estimate_is_recorded_once_at_the_instant_it_was_measured() -> None:
+def test_a_fresh_estimate_is_recorded_once_as_of_the_snapshot() -> None:
     recorder = Recorder()
     (record,) = recorder.new_in(snapshot(GOOD))
     assert record.file is File.PEERSTATS
-    assert record.wall_ns == WALL_NS - 20 * NS_PER_S
-    assert record.line.startswith("60262 79980.000 ")
-    assert recorder.new_in(snapshot(GOOD)) == []
+    assert record.wall_ns == WALL_NS
+    assert record.line.startswith("60262 80000.000 ")
+    # The snapshot that another peer caused shows this one's report again.
+    later = replace(snapshot(GOOD), at_ns=NOW_NS + NS_PER_S, wall_ns=WALL_NS + NS_PER_S)
+    assert recorder.new_in(later) == []
 
 
 def test_an_estimate_that_is_not_fresh_or_not_there_is_not_recorded() -> None:
     waiting = replace(GOOD, fresh=False)
-    none = replace(GOOD, estimate=None)
-    assert Recorder().new_in(snapshot(waiting, none)) == []
+    assert Recorder().new_in(snapshot(waiting)) == []
+    none = PeerStatus(GOOD, "http", Tally.SURVIVOR)
+    assert Recorder().new_in(replace(SYNCHRONISED, peers=(none,))) == []
 
 
-def test_a_newer_estimate_is_recorded_again() -> None:
+def test_the_estimate_of_a_newer_report_is_recorded() -> None:
     recorder = Recorder()
     recorder.new_in(snapshot(GOOD))
-    assert GOOD.estimate is not None
-    newer = replace(GOOD, estimate=replace(GOOD.estimate, at_ns=ago(3)))
+    newer = replace(GOOD, at_ns=ago(3))
     assert len(recorder.new_in(snapshot(newer))) == 1
     assert recorder.new_in(snapshot(GOOD)) == []
 
 
 def test_each_sample_is_recorded_once_and_before_the_estimate_made_of_it() -> None:
     recorder = Recorder()
-    first, second, third = (replace(reading(0), at_ns=NOW_NS + number) for number in range(3))
+    first, second, third = map(reading, range(3))
     report = replace(GOOD, readings=(first, second))
     files = [record.file for record in recorder.new_in(snapshot(report))]
     assert files == [File.RAWSTATS, File.RAWSTATS, File.PEERSTATS]
-    # The snapshot that another peer caused shows this one's report again.
     other = replace(GOOD, name="other")
     assert len(recorder.new_in(snapshot(report, other))) == 1
     assert len(recorder.new_in(snapshot(replace(report, readings=(third,))))) == 1
 
 
 def test_peers_are_recorded_apart() -> None:
-    sample = replace(reading(0), at_ns=NOW_NS)
+    sample = reading(0)
     reports = [replace(GOOD, name=name, fresh=False, readings=(sample,)) for name in "ab"]
     lines = [record.line for record in Recorder().new_in(snapshot(*reports))]
     assert [line.split()[2] for line in lines] == ["WEB(a)", "WEB(b)"]

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -14,11 +15,18 @@ from webntpd.ntp.types import (
     Stamp,
     StampSource,
 )
-from webntpd.onwire import DATE_RESOLUTION, Rejected, complete, from_header
+from webntpd.onwire import (
+    DATE_RESOLUTION_NS,
+    MAX_DEPARTURE_NS,
+    Rejected,
+    Trip,
+    complete,
+    from_header,
+)
 from webntpd.wire import Reply, format_token, parse_reply
 
 NOW_NS = 1_489_224_472_995_564_123
-BOOT_NS = 1_489_000_000_000_000_000  # wall clock less monotonic clock
+BOOT_NS = 1_489_000_000_000_000_000  # wall clock less RAW
 MS = 1_000_000
 SENT = format_token(NOW_NS)
 LOCAL_PRECISION = 1e-7
@@ -30,6 +38,7 @@ def stamp(wall_ns: int, source: StampSource = StampSource.USER) -> Stamp:
 
 T1 = stamp(NOW_NS)
 T4 = stamp(NOW_NS + 10 * MS)
+TRIP = Trip(T1, T4)
 # The server is 1 s ahead; 4 ms there, 1 ms of service, 5 ms back.
 REPLY = Reply(
     st_ns=NOW_NS + NS_PER_S + 5 * MS,
@@ -41,13 +50,14 @@ REPLY = Reply(
 )
 
 
-def completed(reply: Reply = REPLY, *, t1: Stamp = T1, t4: Stamp = T4) -> Reading:
-    return complete(reply, sent=SENT, t1=t1, t4=t4, local_precision=LOCAL_PRECISION)
+def completed(reply: Reply = REPLY, trip: Trip = TRIP, **changes: Any) -> Reading:
+    defaults: dict[str, Any] = {"sent": SENT, "local_precision": LOCAL_PRECISION}
+    return complete(reply, trip, **(defaults | changes))
 
 
-def rejection_of(reply: Reply = REPLY, *, t1: Stamp = T1, t4: Stamp = T4) -> Rejection:
+def rejection_of(reply: Reply = REPLY, trip: Trip = TRIP, **changes: Any) -> Rejection:
     with pytest.raises(Rejected) as caught:
-        completed(reply, t1=t1, t4=t4)
+        completed(reply, trip, **changes)
     assert str(caught.value) == f"{caught.value.rejection}: {caught.value.detail}"
     return caught.value.rejection
 
@@ -63,7 +73,8 @@ def test_a_reply_with_rt_makes_a_reading_of_four_stamps() -> None:
         t2_ns=NOW_NS + NS_PER_S + 4 * MS,
         t3_ns=NOW_NS + NS_PER_S + 5 * MS,
         t4_ns=NOW_NS + 10 * MS,
-        at_ns=NOW_NS + 10 * MS - BOOT_NS,
+        r1_ns=NOW_NS - BOOT_NS,
+        r4_ns=NOW_NS + 10 * MS - BOOT_NS,
         precision=0,
         provenance=Provenance(Formula.FOUR_STAMP, StampSource.USER, StampSource.USER),
         first=False,
@@ -81,54 +92,62 @@ def test_a_reply_with_st_alone_makes_a_reading_of_two_stamps() -> None:
 @pytest.mark.parametrize("rt_ns", [REPLY.rt_ns, None])
 def test_the_departure_that_a_later_reply_tells_counts_together_with_rt(rt_ns: int | None) -> None:
     pst_ns = REPLY.st_ns + MS
-    reading = complete(
-        replace(REPLY, rt_ns=rt_ns),
-        sent=SENT,
-        t1=T1,
-        t4=T4,
-        local_precision=LOCAL_PRECISION,
-        pst_ns=pst_ns,
-    )
+    reading = completed(replace(REPLY, rt_ns=rt_ns), pst_ns=pst_ns)
     interleaved = rt_ns is not None
     assert (reading.provenance.formula is Formula.INTERLEAVED) == interleaved
     assert (reading.t3_ns == pst_ns) == interleaved
 
 
+def test_a_departure_long_after_st_may_be_a_retransmission_and_does_not_count() -> None:
+    reading = completed(pst_ns=REPLY.st_ns + MAX_DEPARTURE_NS + 1)
+    assert reading.provenance.formula is Formula.FOUR_STAMP
+    assert reading.t3_ns == REPLY.st_ns
+
+
 def test_a_departure_before_the_arrival_is_disordered() -> None:
     assert REPLY.rt_ns is not None
-    with pytest.raises(Rejected, match="disordered"):
-        complete(
-            REPLY,
-            sent=SENT,
-            t1=T1,
-            t4=T4,
-            local_precision=LOCAL_PRECISION,
-            pst_ns=REPLY.rt_ns - 1,
-        )
+    assert rejection_of(pst_ns=REPLY.rt_ns - 1) is Rejection.DISORDERED
 
 
 def test_the_first_exchange_of_a_connection_is_marked() -> None:
-    reading = complete(REPLY, sent=SENT, t1=T1, t4=T4, local_precision=0, first=True)
-    assert reading.first
+    assert completed(trip=replace(TRIP, first=True)).first
 
 
 offsets = st.integers(-30 * NS_PER_S, 30 * NS_PER_S)
 spans = st.integers(0, NS_PER_S)
 
 
-@given(offsets, spans, spans, spans)
-def test_the_offset_is_wrong_by_half_of_the_asymmetry_and_no_more(
-    offset_ns: int, there_ns: int, service_ns: int, back_ns: int
+def bounds(reading: Reading) -> tuple[int, int]:
+    """The floor and the ceiling of true time - RAW that a reading gives, ns."""
+    return (
+        reading.t3_ns - reading.r4_ns,
+        reading.t2_ns + reading.resolution_ns - reading.r1_ns,
+    )
+
+
+@given(offsets, spans, spans, spans, st.sampled_from([1, 1000, MS, NS_PER_S]))
+def test_the_truth_is_between_the_bounds_however_coarse_the_servers_times_are(
+    offset_ns: int, there_ns: int, service_ns: int, back_ns: int, resolution_ns: int
 ) -> None:
+    def cut(ns: int) -> int:
+        return ns // resolution_ns * resolution_ns
+
     t2_ns = NOW_NS + there_ns + offset_ns
     reading = completed(
-        Reply(st_ns=t2_ns + service_ns, rt_ns=t2_ns),
-        t4=stamp(NOW_NS + there_ns + service_ns + back_ns),
+        Reply(st_ns=cut(t2_ns + service_ns), rt_ns=cut(t2_ns), resolution_ns=resolution_ns),
+        Trip(T1, stamp(NOW_NS + there_ns + service_ns + back_ns)),
     )
-    expected_ns = offset_ns + (there_ns - back_ns) / 2
-    assert reading.offset == pytest.approx(expected_ns / NS_PER_S, abs=1e-12)
-    assert reading.delay == pytest.approx((there_ns + back_ns) / NS_PER_S, abs=1e-12)
-    assert abs(reading.offset - offset_ns / NS_PER_S) <= reading.delay / 2 + 1e-12
+    floor_ns, ceiling_ns = bounds(reading)
+    assert floor_ns <= offset_ns + BOOT_NS <= ceiling_ns
+    assert ceiling_ns - floor_ns == round(reading.delay * NS_PER_S) + resolution_ns
+
+
+def test_a_slewed_wall_clock_moves_neither_the_delay_nor_the_bounds() -> None:
+    slewed = replace(T4, wall_ns=T4.wall_ns + 10 * MS // 12)
+    reading = completed(trip=Trip(T1, slewed))
+    assert reading.t4_ns == slewed.wall_ns
+    assert reading.delay == completed().delay
+    assert bounds(reading) == bounds(completed())
 
 
 # Precision
@@ -146,67 +165,68 @@ def test_the_offset_is_wrong_by_half_of_the_asymmetry_and_no_more(
 def test_our_side_counts_with_the_mean_of_its_stamps(
     t1: StampSource, t4: StampSource, micro: float
 ) -> None:
-    reading = complete(
-        REPLY,
-        sent=SENT,
-        t1=replace(T1, source=t1),
-        t4=replace(T4, source=t4),
-        local_precision=LOCAL_PRECISION,
-        pst_ns=REPLY.st_ns,
-    )
+    trip = Trip(replace(T1, source=t1), replace(T4, source=t4))
+    reading = completed(trip=trip, pst_ns=REPLY.st_ns)
     assert reading.provenance == Provenance(Formula.INTERLEAVED, t1, t4)
     assert reading.precision == pytest.approx(micro * 1e-6, abs=2e-9)
 
 
 @pytest.mark.parametrize("source", StampSource)
 def test_no_stamp_is_better_than_its_clock(source: StampSource) -> None:
-    coarse = complete(
-        REPLY,
-        sent=SENT,
-        t1=replace(T1, source=source),
-        t4=replace(T4, source=source),
-        local_precision=0.004,
-    )
+    trip = Trip(replace(T1, source=source), replace(T4, source=source))
+    coarse = completed(trip=trip, local_precision=0.004)
     assert coarse.precision == pytest.approx(0.00401, abs=2e-9)
 
 
-def test_a_server_that_prints_milliseconds_is_not_believed_below_them() -> None:
-    reading = completed(parse_reply(b'{"st":1489224472.995}'), t1=stamp(NOW_NS - 5 * MS))
-    assert reading.precision == pytest.approx(1e-3 + 40e-6)
+@pytest.mark.parametrize(
+    ("digits", "resolution_ns"),
+    [("1489224472.995", MS), ("1489224472.99", 10 * MS), ("1489224472.995564123", 1)],
+)
+def test_what_a_server_cuts_off_its_times_is_the_resolution_and_no_lack_of_precision(
+    digits: str, resolution_ns: int
+) -> None:
+    reading = completed(parse_reply(b'{"st":%s}' % digits.encode()))
+    assert reading.resolution_ns == resolution_ns
+    assert reading.precision == pytest.approx(40e-6)
 
 
 # Time headers
 
 
-def header(st_ns: int, *, t4: Stamp = T4, resolution: float = 0.0) -> Reading:
+def header(
+    st_ns: int,
+    formula: Formula = Formula.TWO_STAMP,
+    *,
+    t4: Stamp = T4,
+    resolution_ns: int = 1,
+) -> Reading:
+    trip = Trip(T1, t4, first=True)
     return from_header(
-        st_ns, t1=T1, t4=t4, local_precision=LOCAL_PRECISION, resolution=resolution, first=True
+        st_ns, trip, formula, resolution_ns=resolution_ns, local_precision=LOCAL_PRECISION
     )
 
 
-def test_a_time_header_makes_a_reading_of_two_stamps() -> None:
-    reading = header(REPLY.st_ns, resolution=1e-6)
-    assert reading.provenance.formula is Formula.TWO_STAMP
-    assert reading.t2_ns == reading.t3_ns == REPLY.st_ns
-    assert reading.precision == pytest.approx(41e-6)
+@pytest.mark.parametrize("formula", [Formula.TWO_STAMP, Formula.DATE])
+def test_a_time_header_is_the_servers_only_time(formula: Formula) -> None:
+    st_ns = REPLY.st_ns // NS_PER_S * NS_PER_S
+    reading = header(st_ns, formula, resolution_ns=DATE_RESOLUTION_NS)
+    assert reading.provenance.formula is formula
+    assert reading.t2_ns == reading.t3_ns == st_ns
+    assert reading.resolution_ns == NS_PER_S
+    assert reading.precision == pytest.approx(40e-6)
     assert reading.first
 
 
-def test_a_date_means_the_middle_of_its_second_give_or_take_half_of_one() -> None:
-    reading = header(1_489_224_472 * NS_PER_S, resolution=DATE_RESOLUTION)
-    assert reading.provenance.formula is Formula.DATE
-    assert reading.t2_ns == reading.t3_ns == 1_489_224_472 * NS_PER_S + NS_PER_S // 2
-    assert reading.precision == pytest.approx(0.5 + 40e-6)
-
-
 @given(offsets, st.integers(0, MS), st.integers(0, MS))
-def test_the_truth_is_within_the_error_bound_of_a_date(
+def test_the_truth_is_within_the_bounds_of_a_date(
     offset_ns: int, there_ns: int, back_ns: int
 ) -> None:
     arrived_ns = NOW_NS + there_ns + offset_ns
     date_ns = arrived_ns // NS_PER_S * NS_PER_S
-    reading = header(date_ns, t4=stamp(NOW_NS + there_ns + back_ns), resolution=DATE_RESOLUTION)
-    assert abs(reading.offset - offset_ns / NS_PER_S) <= reading.delay / 2 + reading.dispersion
+    t4 = stamp(NOW_NS + there_ns + back_ns)
+    reading = header(date_ns, Formula.DATE, t4=t4, resolution_ns=DATE_RESOLUTION_NS)
+    floor_ns, ceiling_ns = bounds(reading)
+    assert floor_ns <= offset_ns + BOOT_NS <= ceiling_ns
 
 
 def test_a_time_header_is_held_to_the_same_rules() -> None:
@@ -229,56 +249,68 @@ def test_a_reply_that_does_not_say_what_it_answers_is_used(it: str | None) -> No
 def test_an_unsynchronised_server_is_used_only_if_allowed() -> None:
     unsynchronised = replace(REPLY, sync=False)
     assert rejection_of(unsynchronised) is Rejection.UNSYNCHRONISED
-    assert completed() == complete(
-        unsynchronised,
-        sent=SENT,
-        t1=T1,
-        t4=T4,
-        local_precision=LOCAL_PRECISION,
-        allow_unsynchronised=True,
-    )
+    assert completed(unsynchronised, allow_unsynchronised=True) == completed()
 
 
 def test_a_server_that_says_nothing_of_its_clock_is_used() -> None:
     assert completed(replace(REPLY, sync=None)) == completed()
 
 
-@pytest.mark.parametrize(
-    ("wall_ns", "monotonic_ns"), [(-1, 10 * MS), (10 * MS, -1), (-1, -1), (-NS_PER_S, 0)]
-)
-def test_a_reply_that_came_before_its_request_is_disordered(
-    wall_ns: int, monotonic_ns: int
-) -> None:
-    t4 = Stamp(T1.wall_ns + wall_ns, T1.monotonic_ns + monotonic_ns, StampSource.USER)
-    assert rejection_of(t4=t4) is Rejection.DISORDERED
+def test_a_reply_that_came_before_its_request_is_disordered() -> None:
+    assert rejection_of(trip=Trip(T1, replace(T4, raw_ns=T1.raw_ns - 1))) is Rejection.DISORDERED
 
 
 def test_a_server_that_answered_before_it_was_asked_is_disordered() -> None:
     assert rejection_of(replace(REPLY, rt_ns=REPLY.st_ns + 1)) is Rejection.DISORDERED
 
 
-def test_a_server_that_took_longer_than_the_round_trip_makes_a_negative_delay() -> None:
-    just = replace(REPLY, rt_ns=REPLY.st_ns - 10 * MS)
-    assert completed(just).delay == 0
-    over = replace(REPLY, rt_ns=REPLY.st_ns - 10 * MS - 1)
+@pytest.mark.parametrize("resolution_ns", [1, 1000, MS])
+def test_a_server_that_took_longer_than_the_round_trip_makes_a_negative_delay(
+    resolution_ns: int,
+) -> None:
+    reply = replace(REPLY, resolution_ns=resolution_ns)
+    longest_ns = 10 * MS + resolution_ns  # both of its times are cut
+    just = completed(replace(reply, rt_ns=REPLY.st_ns - longest_ns))
+    assert just.delay == pytest.approx(-resolution_ns / NS_PER_S)
+    over = replace(reply, rt_ns=REPLY.st_ns - longest_ns - 1)
     assert rejection_of(over) is Rejection.NEGATIVE_DELAY
 
 
 @pytest.mark.parametrize("sign", [1, -1])
-def test_a_clock_that_was_set_during_the_exchange_is_noticed(sign: int) -> None:
-    allowed_ns = 100_000 + 10 * MS * 500 // 1_000_000
-    t4 = replace(T4, wall_ns=T4.wall_ns + sign * allowed_ns)
-    assert completed(t4=t4).at_ns == T4.monotonic_ns
-    t4 = replace(T4, wall_ns=T4.wall_ns + sign * (allowed_ns + 1))
-    assert rejection_of(t4=t4) is Rejection.STEPPED
+@pytest.mark.parametrize("round_trip_ns", [0, 10 * MS, 60 * NS_PER_S])
+def test_a_clock_that_was_set_during_the_exchange_is_told_from_one_that_is_slewed(
+    sign: int, round_trip_ns: int
+) -> None:
+    allowed_ns = 100_000 + round_trip_ns // 10
+    there_and_back = stamp(T1.wall_ns + round_trip_ns)
+    reply = replace(REPLY, rt_ns=None)
+    slewed = replace(there_and_back, wall_ns=there_and_back.wall_ns + sign * allowed_ns)
+    assert completed(reply, Trip(T1, slewed)).r4_ns == there_and_back.raw_ns
+    stepped = replace(slewed, wall_ns=slewed.wall_ns + sign)
+    assert rejection_of(reply, Trip(T1, stepped)) is Rejection.STEPPED
 
 
-def test_a_long_exchange_may_part_the_clocks_by_as_much_as_a_slew() -> None:
-    t4 = Stamp(T1.wall_ns + 60 * NS_PER_S, T1.monotonic_ns + 60 * NS_PER_S, StampSource.USER)
-    slewed_ns = 60 * NS_PER_S * 500 // 1_000_000
-    assert completed(t4=replace(t4, wall_ns=t4.wall_ns + slewed_ns)).delay > 60
-    stepped = replace(t4, wall_ns=t4.wall_ns + slewed_ns + 100_001)
-    assert rejection_of(t4=stepped) is Rejection.STEPPED
+# The witness: of the 10 ms, the server leaves 9 for the way there and back.
+
+
+@pytest.mark.parametrize("least_ms", [None, 0.02, 9.0, 19.999])
+def test_a_delay_that_the_kernels_least_round_trip_has_room_for_is_believed(
+    least_ms: float | None,
+) -> None:
+    least = None if least_ms is None else least_ms / 1000
+    assert completed(trip=replace(TRIP, least_round_trip=least)) == completed()
+
+
+def test_a_delay_far_below_the_kernels_least_round_trip_is_too_quick() -> None:
+    trip = replace(TRIP, least_round_trip=0.0201)
+    assert rejection_of(trip=trip) is Rejection.TOO_QUICK
+
+
+def test_times_that_are_cut_may_claim_one_resolution_less() -> None:
+    trip = replace(TRIP, least_round_trip=0.0219)
+    assert completed(replace(REPLY, resolution_ns=MS), trip).resolution_ns == MS
+    trip = replace(TRIP, least_round_trip=0.0221)
+    assert rejection_of(replace(REPLY, resolution_ns=MS), trip) is Rejection.TOO_QUICK
 
 
 @pytest.mark.parametrize(
@@ -290,11 +322,34 @@ def test_a_long_exchange_may_part_the_clocks_by_as_much_as_a_slew() -> None:
             replace(REPLY, rt_ns=REPLY.st_ns - 11 * MS),
             "the server says it took 11000000 ns of a round trip of 10000000 ns",
         ),
+        (
+            replace(REPLY, rt_ns=REPLY.st_ns - 8 * MS),
+            (
+                "the server leaves 2000000 ns for the way there and back, and the kernel has never"
+                " seen less than 9000000 ns"
+            ),
+        ),
     ],
 )
 def test_a_rejection_tells_the_figures(changed: Reply, detail: str) -> None:
     with pytest.raises(Rejected) as caught:
-        completed(changed)
+        completed(changed, replace(TRIP, least_round_trip=0.009))
+    assert caught.value.detail == detail
+
+
+@pytest.mark.parametrize(
+    ("t4", "detail"),
+    [
+        (replace(T4, raw_ns=T1.raw_ns - 7), "the reply came 7 ns before the request left"),
+        (
+            replace(T4, wall_ns=T4.wall_ns - NS_PER_S),
+            "the local clock was set by about -1000000000 ns meanwhile",
+        ),
+    ],
+)
+def test_a_rejection_for_our_own_clocks_tells_the_figures(t4: Stamp, detail: str) -> None:
+    with pytest.raises(Rejected) as caught:
+        completed(trip=Trip(T1, t4))
     assert caught.value.detail == detail
 
 
@@ -306,16 +361,20 @@ replies = st.builds(
     it=st.none() | st.just(SENT) | st.text(),
     rt_ns=st.none() | instants,
     sync=st.none() | st.booleans(),
+    resolution_ns=st.sampled_from([1, 1000, NS_PER_S]),
 )
+trips = st.builds(Trip, stamps, stamps, st.booleans(), st.none() | st.floats(0, 100))
 
 
-@given(replies, stamps, stamps, st.none() | instants)
+@given(replies, trips, st.none() | instants)
 def test_any_reply_and_stamps_are_a_reading_or_rejected(
-    reply: Reply, t1: Stamp, t4: Stamp, pst_ns: int | None
+    reply: Reply, trip: Trip, pst_ns: int | None
 ) -> None:
     try:
-        reading = complete(reply, sent=SENT, t1=t1, t4=t4, local_precision=1e-7, pst_ns=pst_ns)
+        reading = completed(reply, trip, pst_ns=pst_ns)
     except Rejected:
         return
-    assert reading.delay >= 0
+    assert reading.r4_ns >= reading.r1_ns
     assert reading.t3_ns >= reading.t2_ns
+    floor_ns, ceiling_ns = bounds(reading)
+    assert floor_ns <= ceiling_ns

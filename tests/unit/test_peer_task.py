@@ -1,6 +1,6 @@
 """A peer's task does what its state machine asks, on a scripted exchange and virtual time."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -9,8 +9,9 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from tests.fakes.clock import VirtualClock
+from tests.fakes.clock import EPOCH_NS, VirtualClock
 from webntpd.exchange import ExchangeError
+from webntpd.ntp.bounds import estimate_of
 from webntpd.ntp.peer import Peer
 from webntpd.ntp.types import (
     Failure,
@@ -38,19 +39,19 @@ class ScriptedExchange:
     closed: int = 0
     asked_at: list[float] = field(default_factory=list)
     lasts: list[bool] = field(default_factory=list)
-    step_during_exchange: float = 0.0
+    completed: int = 0  # readings that come with a failure
 
     async def measure(self, *, last: bool) -> Sequence[Reading]:
         self.asked_at.append(trio.current_time())
         self.lasts.append(last)
-        t1_ns = self.clock.realtime_ns()
+        t1_ns, r1_ns = self.clock.realtime_ns(), self.clock.raw_ns()
         await trio.sleep(DELAY)
-        if self.failure:
-            raise ExchangeError(self.failure)
-        t4_ns = self.clock.realtime_ns()
+        t4_ns, r4_ns = self.clock.realtime_ns(), self.clock.raw_ns()
         server_ns = (t1_ns + t4_ns) // 2 + 500_000_000
-        at_ns = self.clock.monotonic_ns()
-        return (Reading(t1_ns, server_ns, server_ns, t4_ns, at_ns, 1e-6, PROVENANCE),)
+        made = Reading(t1_ns, server_ns, server_ns, t4_ns, r1_ns, r4_ns, 1e-6, PROVENANCE)
+        if self.failure:
+            raise ExchangeError(self.failure, (made,) * self.completed)
+        return (made,)
 
     async def aclose(self) -> None:
         self.closed += 1
@@ -73,12 +74,14 @@ class Stage:
 
 
 @asynccontextmanager
-async def running() -> AsyncIterator[Stage]:
+async def running(
+    correct: Callable[[Reading], Reading | None] = lambda reading: reading,
+) -> AsyncIterator[Stage]:
     clock = VirtualClock()
     exchange = ScriptedExchange(clock)
     send, reports = trio.open_memory_channel[PeerReport](1000)
     alarm, alarms = trio.open_memory_channel[None](1)
-    task = PeerTask(Peer(PARAMETERS, lambda: 0.5), exchange, clock, send, alarms)
+    task = PeerTask(Peer(PARAMETERS, lambda: 0.5), exchange, clock, send, alarms, correct)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(task.run)
         yield Stage(exchange, reports, alarm)
@@ -90,9 +93,30 @@ async def test_it_polls_and_reports_what_it_found(autojump_clock: MockClock) -> 
         await trio.sleep(30)
         report = stage.latest()
     assert report.reach
-    assert report.estimate is not None
-    assert report.estimate.offset == pytest.approx(0.5)
-    assert report.estimate.delay == pytest.approx(DELAY)
+    assert report.track is not None
+    estimate = estimate_of(report.track, report.at_ns)
+    assert estimate.offset(0, EPOCH_NS) == pytest.approx(0.5)
+    assert estimate.delay == pytest.approx(DELAY, abs=1e-8)
+
+
+async def test_what_was_complete_before_a_failure_is_not_lost(autojump_clock: MockClock) -> None:
+    async with running() as stage:
+        stage.exchange.failure = Failure(Rejection.TIMEOUT, "late")
+        stage.exchange.completed = 1
+        await trio.sleep(10)
+        report = stage.latest()
+    assert report.samples == report.rejections[Rejection.TIMEOUT] > 0
+
+
+async def test_a_reading_is_corrected_or_dropped(autojump_clock: MockClock) -> None:
+    def dropped(reading: Reading) -> None:
+        del reading
+
+    async with running(dropped) as stage:
+        await trio.sleep(10)
+        report = stage.latest()
+    assert report.reach
+    assert report.samples == 0
 
 
 async def test_the_last_exchange_of_a_burst_is_called_so(autojump_clock: MockClock) -> None:
@@ -117,7 +141,7 @@ async def test_a_failure_is_reported_by_its_name(autojump_clock: MockClock) -> N
         report = stage.latest()
     assert report.last_failure == Failure(Rejection.CONNECT, "refused")
     assert report.rejections == {Rejection.CONNECT: 1}
-    assert report.estimate is None
+    assert report.track is None
 
 
 async def test_an_alarm_ends_the_wait_and_starts_anew(autojump_clock: MockClock) -> None:

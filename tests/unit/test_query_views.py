@@ -2,37 +2,34 @@
 
 import json
 
+from tests.unit.builders import estimate, track
 from webntpd.choices import Kind
 from webntpd.config import PeerSpec
 from webntpd.exchange import ExchangeParameters
-from webntpd.ntp.selection import Combination
 from webntpd.ntp.types import (
     Failure,
     Formula,
     Leap,
     LeapNotice,
-    PeerEstimate,
     PeerParameters,
     Provenance,
     Rejection,
     StampSource,
 )
-from webntpd.query.survey import Answer, Survey
+from webntpd.query.survey import Agreement, Answer, Survey
 from webntpd.query.views import survey_json, survey_lines
 
 SPEC = PeerSpec(ExchangeParameters("ws://a", Kind.WEBSOCKET), PeerParameters("ws://a"))
 OTHER = PeerSpec(ExchangeParameters("http://b", Kind.HTTP), PeerParameters("http://b"))
-ESTIMATE = PeerEstimate(
-    offset=-0.0125,
+ESTIMATE = estimate(
     delay=0.001,
-    dispersion=0.0,
     jitter=2e-6,
-    at_ns=0,
     provenance=Provenance(Formula.TWO_STAMP, StampSource.KERNEL, StampSource.USER),
     leap=LeapNotice(37, 0, 1),
 )
-GOOD = Answer(SPEC, 8, ESTIMATE, 0.0005)
+GOOD = Answer(SPEC, 8, track(), ESTIMATE, -0.0125, 0.0005)
 DEAD = Answer(OTHER, 0, failure=Failure(Rejection.TLS, "expired"))
+COMBINED = Agreement(0, -0.01, 0.002, 1e-6, Leap.NONE, ("ws://a", "ws://c"), ("ws://a",))
 
 
 def test_those_who_answered_stand_in_a_table() -> None:
@@ -47,11 +44,10 @@ def test_a_failure_is_one_line_with_its_name() -> None:
 
 
 def test_several_servers_are_told_together() -> None:
-    combined = Combination(-0.01, 1e-6, 0.002, {"ws://a": 1.0})
-    lines = survey_lines(Survey((GOOD, DEAD), combined, ("ws://a",)))
-    assert lines[2:] == [
+    lines = survey_lines(Survey((GOOD, GOOD, DEAD), COMBINED))
+    assert lines[3:] == [
         "http://b: tls: expired",
-        "together: offset -10.000 ms ± 2.000 ms, 1 of 1 agree",
+        "together: offset -10.000 ms ± 2.000 ms, 2 of 2 agree",
     ]
 
 
@@ -61,8 +57,7 @@ def test_that_there_is_no_majority_is_said() -> None:
 
 
 def test_the_json_has_all_of_it_in_seconds() -> None:
-    combined = Combination(-0.01, 1e-6, 0.002, {"ws://a": 1.0})
-    result = survey_json(Survey((GOOD, DEAD), combined, ("ws://a",)))
+    result = survey_json(Survey((GOOD, DEAD), COMBINED))
     assert json.loads(json.dumps(result)) == {
         "version": 1,
         "servers": [
@@ -93,8 +88,7 @@ def test_the_json_has_all_of_it_in_seconds() -> None:
 
 
 def test_what_is_not_known_is_null_in_json() -> None:
-    unknown = PeerEstimate(offset=0.0, delay=0.0, dispersion=0.0, jitter=0.0, at_ns=0)
-    result = survey_json(Survey((Answer(SPEC, 1, unknown, 0.1, Leap.NONE),), None))
+    result = survey_json(Survey((Answer(SPEC, 1, track(), estimate()),), None))
     (server,) = result["servers"]
     assert server["estimate"]["leap"] is None
     assert server["estimate"]["stamps"] is None

@@ -4,60 +4,17 @@ from dataclasses import replace
 
 import pytest
 
-from webntpd.ntp.types import (
-    NS_PER_S,
-    Estimate,
-    Failure,
-    Formula,
-    Leap,
-    NoEstimate,
-    PeerEstimate,
-    PeerReport,
-    Provenance,
-    Publication,
-    Rejection,
-    StampSource,
-    Tally,
-    Verdict,
-)
+from tests.unit import snapshots
+from tests.unit.snapshots import GOOD, MEASURED, NOW_NS
+from webntpd.ntp.types import NS_PER_S, Leap, NoEstimate, Publication, Tally, Verdict
 from webntpd.render import age, peer_lines, refclock_line, sparkline, status_lines, table
 from webntpd.status import PeerStatus, RefclockStatus, Status
 
-NOW_NS = 1000 * NS_PER_S
-
-GOOD = PeerReport(
-    name="wss://time.example.org/",
-    reach=0o377,
-    poll=4,
-    estimate=PeerEstimate(
-        offset=-0.000123,
-        delay=0.0123,
-        dispersion=1e-6,
-        jitter=4.5e-6,
-        at_ns=NOW_NS,
-        provenance=Provenance(Formula.INTERLEAVED, StampSource.KERNEL, StampSource.KERNEL),
-    ),
-    fresh=True,
-    at_ns=NOW_NS,
-    next_poll_ns=NOW_NS,
-    last_reply_ns=NOW_NS - 12 * NS_PER_S,
-)
-DEAD = PeerReport(
-    name="http://dead.example/",
-    reach=0,
-    poll=6,
-    estimate=None,
-    fresh=False,
-    at_ns=NOW_NS,
-    next_poll_ns=NOW_NS,
-    last_failure=Failure(Rejection.CONNECT, "refused"),
-)
 PEERS = (
-    PeerStatus(GOOD, "websocket", Tally.SYSTEM_PEER),
-    PeerStatus(DEAD, "http", Tally.UNFIT),
+    PeerStatus(GOOD, "websocket", Tally.SYSTEM_PEER, MEASURED),
+    PeerStatus(replace(snapshots.DEAD, noselect=False), "http", Tally.UNFIT),
 )
-ESTIMATE = Estimate(-0.000123, 4.5e-6, 0.0065, NOW_NS, GOOD.name)
-STATUS = Status(NOW_NS, PEERS, Verdict(ESTIMATE, {}, (GOOD.name,)))
+STATUS = replace(snapshots.SYNCHRONISED, peers=PEERS, refclocks=(), server=None)
 
 
 def test_the_peers_stand_in_the_columns_of_ntpq() -> None:
@@ -67,7 +24,7 @@ def test_the_peers_stand_in_the_columns_of_ntpq() -> None:
             "  stamps              last rejection"
         ),
         (
-            "*wss://time.example.org/  websocket    377    16    12  12.300 ms  -123.0 µs  4.5 µs"
+            "*wss://time.example.org/  websocket    377    16    12  12.000 ms  -123.0 µs  4.5 µs"
             "  interleaved kernel  -"
         ),
         (

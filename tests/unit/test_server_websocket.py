@@ -318,6 +318,15 @@ def test_a_reply_tells_when_the_one_before_really_left() -> None:
     assert "pst" not in peer.ask(frame(b"3.30"))
 
 
+def test_a_reply_that_is_sent_again_left_the_first_time() -> None:
+    """The kernel stamps a retransmission as well, which may be half a second later."""
+    peer = Interleaved()
+    peer.ask(frame(b"1.10"))
+    peer.connection.transmitted(peer.position, 1_500_000_000_123_456_789)
+    peer.connection.transmitted(peer.position, 1_500_000_000_623_456_789)
+    assert peer.ask(frame(b"2.20"))["pst"] == "1500000000.123456789"
+
+
 def test_what_was_asked_before_the_upgrade_confuses_nothing() -> None:
     get = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
     peer = Interleaved(before=get, with_it=get)

@@ -154,9 +154,11 @@ def test_a_disk_with_room_for_one_file_only_is_full(
 
 
 def snapshot(seconds_ago: float) -> Status:
-    assert GOOD.estimate is not None
-    report = replace(GOOD, estimate=replace(GOOD.estimate, at_ns=ago(seconds_ago)))
-    return replace(SYNCHRONISED, peers=(replace(SYNCHRONISED.peers[0], report=report),))
+    """The snapshot after a report that came so long before SYNCHRONISED."""
+    report = replace(GOOD, at_ns=ago(seconds_ago))
+    peer = replace(SYNCHRONISED.peers[0], report=report)
+    wall_ns = WALL_NS - round(seconds_ago * NS_PER_S)
+    return replace(SYNCHRONISED, at_ns=ago(seconds_ago), wall_ns=wall_ns, peers=(peer,))
 
 
 def lines_of(directory: Path) -> list[str]:

@@ -1,27 +1,35 @@
-from dataclasses import replace
-
 import pytest
 
-from tests.unit.builders import report
-from webntpd.ntp.types import NS_PER_S, Estimate, NoEstimate, PeerReport, Tally, Verdict
+from tests.unit.builders import STEADY, WALL_NS, estimate, ns, report, track, x_ns
+from webntpd.ntp.types import Estimate, Frequency, NoEstimate, PeerReport, Tally, Verdict
 from webntpd.status import (
     PeerStatus,
     Status,
-    error_bound,
+    bounded,
     printable,
     seconds,
     signed_seconds,
     summary,
 )
 
-ESTIMATE = Estimate(offset=-0.0012344, jitter=1e-4, root_distance=0.0251, at_ns=0, system_peer="a")
+ESTIMATE = Estimate(
+    at_ns=0,
+    x_ns=x_ns(-0.0012344),
+    error=0.0251,
+    growth=15e-6,
+    jitter=1e-4,
+    frequency=STEADY,
+    system_peer="a",
+)
 
 
-def status(estimate: Estimate | NoEstimate, *peers: PeerReport) -> Status:
+def status(estimate: Estimate | NoEstimate, *peers: PeerReport, at: float = 0.0) -> Status:
+    """The daemon at RAW `at`, where the wall clock runs as RAW does."""
     return Status(
-        at_ns=0,
+        at_ns=ns(at),
+        wall_ns=WALL_NS + ns(at),
         peers=tuple(PeerStatus(peer, kind="http", tally=Tally.UNFIT) for peer in peers),
-        verdict=Verdict(estimate, {}, survivors=("a", "b")),
+        verdict=Verdict(estimate, {}, weights={"a": 0.5, "b": 0.5}),
     )
 
 
@@ -33,10 +41,47 @@ def test_the_summary_says_to_whom_the_offset_the_error_and_how_many() -> None:
 
 
 def test_the_bound_of_the_error_grows_with_the_age_of_the_estimate() -> None:
-    assert error_bound(ESTIMATE, 0) == 0.0251
-    assert error_bound(ESTIMATE, 1000 * NS_PER_S) == pytest.approx(0.0251 + 0.015)
-    later = replace(status(ESTIMATE), at_ns=1000 * NS_PER_S)
-    assert "± 40.100 ms" in summary(later)
+    wander = STEADY.wander * 1000**2 / 2
+    assert status(ESTIMATE).error_bound(ESTIMATE) == 0.0251
+    later = status(ESTIMATE, at=1000)
+    assert later.error_bound(ESTIMATE) == pytest.approx(0.0251 + 0.015 + wander)
+    assert "± 40.150 ms" in summary(later)
+
+
+def test_an_offset_is_as_of_the_snapshot_whatever_became_of_the_wall_clock() -> None:
+    fast = Frequency(-20e-6, 1e-7, 0.0)
+    made = estimate(0.001, frequency=fast)
+    assert status(ESTIMATE).offset(made) == pytest.approx(0.001)
+    assert status(ESTIMATE, at=100).offset(made) == pytest.approx(0.001 - 0.002)
+    stepped = Status(ns(100), (), Verdict(ESTIMATE, {}), wall_ns=WALL_NS + ns(100.25))
+    assert stepped.offset(made) == pytest.approx(0.001 - 0.002 - 0.25)
+
+
+def test_the_bounds_part_around_the_offset_which_need_not_be_their_middle() -> None:
+    made = estimate(0.001, 0.003, mid_ns=x_ns(0.003), frequency=Frequency(0, 0, 0), growth=1e-5)
+    assert status(ESTIMATE).bounds(made) == pytest.approx((-0.002, 0.004))
+    later = status(ESTIMATE, at=100)
+    low, high = later.bounds(made)
+    assert (low, high) == pytest.approx((-0.003, 0.005))
+    assert later.error_bound(made) == pytest.approx(later.offset(made) - low)
+
+
+def test_the_system_was_measured_when_a_speaker_last_answered() -> None:
+    answered = [
+        report(name, track=track(last_reply_ns=ns(at)))
+        for name, at in [("a", 3), ("b", 5), ("c", 9)]
+    ]
+    assert status(ESTIMATE, *answered).measured_ns == ns(5)
+    assert status(ESTIMATE, report("a", None)).measured_ns is None
+
+
+def test_a_peer_sees_a_frequency_once_it_has_a_line() -> None:
+    def seen(**fields: float) -> Frequency | None:
+        return PeerStatus(report("a", track=track(**fields)), "http", Tally.UNFIT).frequency
+
+    assert seen() is None
+    assert seen(sigma=1e-6) == STEADY
+    assert PeerStatus(report("a", None), "http", Tally.UNFIT).frequency is None
 
 
 @pytest.mark.parametrize("reason", NoEstimate)
@@ -71,6 +116,10 @@ def test_a_duration_has_the_unit_that_suits_it(value: float, text: str) -> None:
 )
 def test_a_signed_duration_always_has_its_sign(value: float, text: str) -> None:
     assert signed_seconds(value) == text
+
+
+def test_an_offset_stands_with_its_bound() -> None:
+    assert bounded(0.5, 0.001) == "+500.000 ms ± 1.000 ms"
 
 
 def test_what_a_remote_said_is_shown_without_what_a_terminal_would_obey() -> None:

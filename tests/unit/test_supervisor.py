@@ -32,9 +32,16 @@ from webntpd.controlclient import ask
 from webntpd.exchange import ExchangeParameters
 from webntpd.leap import parse_leap_list
 from webntpd.leapfetch import LeapSource
-from webntpd.ntp.types import NS_PER_S, Estimate, PeerParameters
+from webntpd.ntp.types import (
+    NS_PER_S,
+    UNKNOWN_FREQUENCY,
+    Estimate,
+    Frequency,
+    PeerParameters,
+)
 from webntpd.refclock import SockParameters
 from webntpd.server import ServerError, ServerParameters
+from webntpd.state import State, save_state
 from webntpd.statslog import StatisticsParameters
 from webntpd.status import Status
 from webntpd.supervisor import run_daemon
@@ -115,6 +122,33 @@ async def running(sock: Path, **changes: Any) -> AsyncIterator[Daemon]:
             os.kill(os.getpid(), signal.SIGTERM)
 
 
+async def test_what_an_earlier_run_knew_of_the_oscillator_is_where_peers_begin(
+    tmp_path: Path,
+) -> None:
+    state = tmp_path / "state"
+    now_ns = SystemClock().realtime_ns()
+    save_state(state, State(Frequency(12e-6, 0.1e-6, 1e-10), now_ns))
+    async with running(tmp_path / "sock", state=state) as daemon:
+        status = await daemon.until(is_synchronised)
+    for each in status.peers:
+        assert each.report.track is not None
+        assert each.report.track.frequency.value == 12e-6
+        assert each.report.track.frequency.uncertainty == pytest.approx(2e-6, rel=0.01)
+
+
+async def test_a_state_file_that_cannot_be_read_is_one_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    state = tmp_path / "state"
+    state.write_text("{")
+    async with running(tmp_path / "sock", state=state) as daemon:
+        status = await daemon.until(is_synchronised)
+    assert caplog.text.count(str(state)) == 1
+    track = status.peers[0].report.track
+    assert track is not None
+    assert track.frequency == UNKNOWN_FREQUENCY
+
+
 def names(status: Status) -> list[str]:
     return [each.report.name for each in status.peers]
 
@@ -151,7 +185,7 @@ async def test_it_synchronises_to_its_own_server_over_http_and_websocket(
     async with running(path) as daemon:
         status = await daemon.until(lambda s: is_synchronised(s) and s.refclocks[0].published > 0)
     assert isinstance(status.verdict.estimate, Estimate)
-    assert abs(status.verdict.estimate.offset) < 0.01
+    assert abs(status.verdict.estimate.offset(status.at_ns, status.wall_ns)) < 0.01
     assert {each.kind for each in status.peers} == {"http", "websocket"}
     assert len(consumer.recv(4096)) == 40
 

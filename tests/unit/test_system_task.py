@@ -13,15 +13,18 @@ from tests.fakes.clock import VirtualClock
 from webntpd.leap import LeapList
 from webntpd.ntp.types import (
     NS_PER_S,
+    Entry,
     Estimate,
+    Frequency,
     Leap,
     LeapNotice,
     NoEstimate,
-    PeerEstimate,
     PeerReport,
     Publication,
+    Smear,
     SystemParameters,
     Tally,
+    Track,
 )
 from webntpd.status import RefclockStatus, Status
 from webntpd.system_task import (
@@ -62,7 +65,7 @@ class Stage:
     setup: Setup
     statuses: list[Status]
     fed: list[float]
-    flushed: list[float]
+    alarmed: list[float]
 
     async def tell(self, *events: Event) -> Status:
         for event in events:
@@ -70,10 +73,16 @@ class Stage:
         await wait_all_tasks_blocked()
         return self.statuses[-1]
 
-    def report(self, name: str, offset: float, *, fresh: bool = True) -> PeerReport:
-        now_ns = self.clock.monotonic_ns()
-        estimate = PeerEstimate(offset, delay=0.01, dispersion=1e-4, jitter=1e-4, at_ns=now_ns)
-        return PeerReport(name, 1, 4, estimate, fresh, at_ns=now_ns, next_poll_ns=now_ns)
+    def report(
+        self, name: str, offset: float, *, fresh: bool = True, leap: LeapNotice | None = None
+    ) -> PeerReport:
+        """Of a peer that has just measured the offset of the wall clock."""
+        now_ns = self.clock.raw_ns()
+        x_ns = self.clock.realtime_ns() - now_ns + round(offset * NS_PER_S)
+        entry = Entry(x_ns + 5_000_000, now_ns, x_ns - 5_000_000, now_ns, delay=0.01)
+        known = Frequency(0.0, 1e-7, 1e-10)
+        track = Track((entry,), known, 4, last_reply_ns=now_ns, leap=leap)
+        return PeerReport(name, 1, 4, track, fresh, at_ns=now_ns, next_poll_ns=now_ns)
 
 
 @asynccontextmanager
@@ -89,7 +98,7 @@ async def running(setup: Setup | None = None) -> AsyncIterator[Stage]:
         clock,
         observe=stage.statuses.append,
         feed_watchdog=lambda: stage.fed.append(trio.current_time()),
-        flush_peers=lambda: stage.flushed.append(trio.current_time()),
+        alarm_peers=lambda: stage.alarmed.append(trio.current_time()),
     )
     async with trio.open_nursery() as nursery:
         nursery.start_soon(task.run, receive)
@@ -103,7 +112,7 @@ async def test_before_any_report_there_is_a_snapshot_without_an_estimate() -> No
         assert stage.statuses[-1].verdict.estimate is NoEstimate.NO_PEER
 
 
-async def test_a_fresh_report_of_a_survivor_is_published_at_the_present_time(
+async def test_a_fresh_report_of_a_speaker_is_published_at_the_present_time(
     autojump_clock: MockClock,
 ) -> None:
     async with running() as stage:
@@ -112,7 +121,8 @@ async def test_a_fresh_report_of_a_survivor_is_published_at_the_present_time(
         (publication,) = stage.combined.published
         assert publication.offset == 0.25
         assert publication.receive_ns == stage.clock.realtime_ns()
-        assert publication.error == status.verdict.estimate.root_distance  # type: ignore[union-attr]
+        assert isinstance(status.verdict.estimate, Estimate)
+        assert publication.error == status.verdict.estimate.error
         assert publication.leap is Leap.NONE
     assert status.peers[0].tally is Tally.SYSTEM_PEER
 
@@ -142,12 +152,15 @@ async def test_without_a_majority_nothing_is_published() -> None:
         assert len(stage.combined.published) == before
 
 
-async def test_an_output_of_one_peer_gets_that_peer_whatever_the_vote_says() -> None:
+async def test_an_output_of_one_peer_gets_that_peer_whatever_the_vote_says(
+    autojump_clock: MockClock,
+) -> None:
     async with running() as stage:
         await stage.tell(stage.report("a", 0.0), stage.report("c", 0.0), stage.report("b", 0.3))
         assert [each.offset for each in stage.only_b.published] == [0.3]
-        unreachable = replace(stage.report("b", 0.4), reach=0)
-        await stage.tell(unreachable)
+        report = stage.report("b", 0.4)
+        assert report.track is not None
+        await stage.tell(replace(report, track=replace(report.track, exchanges=3)))
         assert len(stage.only_b.published) == 1
 
 
@@ -167,17 +180,17 @@ async def test_the_watchdog_is_fed_at_each_heartbeat() -> None:
 
 
 @pytest.mark.parametrize("notice", [True, False], ids=["told by the kernel", "seen at a report"])
-async def test_after_a_step_nothing_measured_before_it_counts(
+async def test_after_a_suspend_nothing_measured_before_it_counts(
     autojump_clock: MockClock, notice: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with running() as stage:
         await stage.tell(stage.report("a", 0.25))
         on_its_way = stage.report("b", 0.25)
         await trio.sleep(1)
-        stage.clock.step(100)
+        stage.clock.suspend(100)
         status = await stage.tell(ClockSet() if notice else on_its_way)
         assert status.peers == ()
-        assert len(stage.flushed) == 1
+        assert len(stage.alarmed) == 1
         status = await stage.tell(on_its_way)
         assert status.peers == ()
         assert len(stage.combined.published) == 1
@@ -185,9 +198,36 @@ async def test_after_a_step_nothing_measured_before_it_counts(
         status = await stage.tell(stage.report("a", 0.1))
         assert stage.combined.published[-1].offset == 0.1
     lines = [each.getMessage() for each in caplog.records if each.levelno >= logging.WARNING]
-    assert [line for line in lines if "clock was set" in line] == [
-        "the clock was set: all samples are dropped, all peers polled anew"
+    assert [line for line in lines if "suspended" in line] == [
+        "the machine was suspended: all samples are dropped, all peers polled anew"
     ]
+
+
+async def test_a_step_of_the_wall_clock_loses_nothing(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    async with running() as stage:
+        for name in ("a", "b", "c"):
+            await stage.tell(stage.report(name, 0.25))
+        await trio.sleep(1)
+        stage.clock.step(100)
+        status = await stage.tell(ClockSet())
+        assert stage.alarmed == []
+        estimate = status.verdict.estimate
+        assert isinstance(estimate, Estimate)
+        assert estimate.offset(status.at_ns, status.wall_ns) == pytest.approx(-99.75)
+    assert "the clock was set by +100.000 s; what was measured stands" in caplog.text
+
+
+async def test_what_is_published_is_the_offset_of_this_moment(autojump_clock: MockClock) -> None:
+    """The consumer has corrected the clock since the other peer was polled."""
+    async with running() as stage:
+        await stage.tell(stage.report("a", 0.030))
+        await trio.sleep(16)
+        stage.clock.step(0.030)
+        await stage.tell(stage.report("c", 0.0))
+    assert stage.combined.published[-1].offset == pytest.approx(0.0, abs=1e-4)
 
 
 async def test_a_needless_word_of_the_kernel_changes_nothing() -> None:
@@ -195,50 +235,96 @@ async def test_a_needless_word_of_the_kernel_changes_nothing() -> None:
         await stage.tell(stage.report("a", 0.25))
         status = await stage.tell(ClockSet())
         assert isinstance(status.verdict.estimate, Estimate)
-        assert stage.flushed == []
+        assert stage.alarmed == []
 
 
 DAY_NS = 86_400 * NS_PER_S
+TO_LAST_DAY = 16 * 86_400
+"""From the virtual clock's epoch to the last day of the month, s."""
 
 
 def next_midnight(clock: VirtualClock) -> int:
     return (clock.realtime_ns() // DAY_NS + 1) * DAY_NS
 
 
-async def test_a_leap_second_that_the_majority_announces_is_passed_on() -> None:
+async def test_a_leap_second_that_the_majority_announces_is_passed_on(
+    autojump_clock: MockClock,
+) -> None:
     async with running() as stage:
+        stage.clock.step(TO_LAST_DAY)
         notice = LeapNotice(37, next_midnight(stage.clock), 1)
-
-        def announcing(name: str, leap: LeapNotice | None) -> PeerReport:
-            report = stage.report(name, 0.0)
-            assert report.estimate is not None
-            return replace(report, estimate=replace(report.estimate, leap=leap))
-
-        await stage.tell(announcing("a", notice), announcing("b", None))
-        await stage.tell(announcing("c", notice))
-        told = [each.leap for each in stage.combined.published]
+        past = LeapNotice(36, 1_483_228_800 * NS_PER_S, 1)
+        await stage.tell(stage.report("a", 0.0, leap=notice), stage.report("b", 0.0, leap=past))
+        await stage.tell(stage.report("c", 0.0, leap=notice))
+    told = [each.leap for each in stage.combined.published]
     assert told[-2:] == [Leap.NONE, Leap.INSERT]
 
 
 @pytest.mark.parametrize(("valid_days", "leap"), [(1, Leap.DELETE), (-1, Leap.NONE)])
-async def test_our_own_list_decides_as_long_as_it_is_valid(valid_days: int, leap: Leap) -> None:
+async def test_our_own_list_decides_as_long_as_it_is_valid(
+    autojump_clock: MockClock, valid_days: int, leap: Leap
+) -> None:
     clock = VirtualClock()
-    now_ns = clock.realtime_ns()
+    clock.step(TO_LAST_DAY)
     notice = LeapNotice(37, next_midnight(clock), -1)
-    own = LeapList(updated_ns=0, expires_ns=now_ns + valid_days * DAY_NS, leaps=(notice,))
+    expires_ns = clock.realtime_ns() + valid_days * DAY_NS
+    own = LeapList(updated_ns=0, expires_ns=expires_ns, leaps=(notice,))
     setup = Setup(SystemParameters(), {"a": "http"}, (), leap_list=own)
     async with running(setup) as stage:
+        stage.clock.step(TO_LAST_DAY)
         await stage.tell(stage.report("a", 0.0))
         assert stage.combined.published[-1].leap is leap
 
 
+SMEARING = Setup(
+    SystemParameters(), dict.fromkeys(NAMES, "http"), (), smears={"a": Smear.NOON_TO_NOON}
+)
+
+
+async def test_a_peer_that_may_be_smearing_has_no_vote_and_announces_nothing(
+    autojump_clock: MockClock,
+) -> None:
+    async with running(SMEARING) as stage:
+        stage.clock.step(TO_LAST_DAY)
+        notice = LeapNotice(37, next_midnight(stage.clock), 1)
+        await stage.tell(stage.report("b", 0.0, leap=notice))
+        status = await stage.tell(stage.report("a", 0.3, leap=notice))
+        assert [peer.tally for peer in status.peers] == [Tally.UNFIT, Tally.SYSTEM_PEER]
+        (publication,) = stage.combined.published
+        assert publication.leap is Leap.INSERT
+
+
+async def test_an_output_of_a_peer_that_may_be_smearing_gets_nothing(
+    autojump_clock: MockClock,
+) -> None:
+    setup = replace(SMEARING, smears={"b": Smear.NOON_TO_NOON})
+    async with running(setup) as stage:
+        stage.clock.step(TO_LAST_DAY)
+        notice = LeapNotice(37, next_midnight(stage.clock), 1)
+        await stage.tell(stage.report("a", 0.0, leap=notice), stage.report("b", 0.0))
+        assert stage.only_b.published == []
+        await stage.tell(replace(stage.setup, smears={}), stage.report("b", 0.0))
+        assert len(stage.only_b.published) == 1
+
+
+async def test_a_smearing_peer_votes_where_a_valid_list_takes_its_smear_out(
+    autojump_clock: MockClock,
+) -> None:
+    clock = VirtualClock()
+    own = LeapList(0, clock.realtime_ns() + 99 * DAY_NS, (LeapNotice(37, 0, 1),))
+    async with running(replace(SMEARING, leap_list=own)) as stage:
+        stage.clock.step(TO_LAST_DAY)
+        status = await stage.tell(stage.report("a", 0.0))
+        assert status.peers[0].tally is Tally.SYSTEM_PEER
+
+
 async def test_a_snapshot_has_both_clocks_and_the_start(autojump_clock: MockClock) -> None:
     async with running() as stage:
-        started_ns = stage.clock.monotonic_ns()
+        started_ns = stage.clock.raw_ns()
         await trio.sleep(3)
         status = await stage.tell(stage.report("a", 0.0))
         assert status.started_ns == started_ns
-        assert status.at_ns == stage.clock.monotonic_ns() == started_ns + 3 * NS_PER_S
+        assert status.at_ns == stage.clock.raw_ns() == started_ns + 3 * NS_PER_S
         assert status.wall_ns == stage.clock.realtime_ns()
         assert status.leap_expires_ns is None
 
@@ -249,19 +335,24 @@ async def test_a_snapshot_says_until_when_the_leap_list_is_good() -> None:
         assert stage.statuses[-1].leap_expires_ns == 7
 
 
-async def test_a_peers_last_offsets_are_remembered_while_they_are_of_this_clock() -> None:
+async def test_a_peers_last_offsets_are_remembered_until_a_suspend(
+    autojump_clock: MockClock,
+) -> None:
     async with running() as stage:
         await stage.tell(stage.report("a", 9.0, fresh=False))
         many = [stage.report("a", float(number)) for number in range(REMEMBERED_OFFSETS + 2)]
         status = await stage.tell(*many)
         assert status.peers[0].offsets == tuple(map(float, range(2, REMEMBERED_OFFSETS + 2)))
-        stage.clock.step(0.5)
+        stage.clock.suspend(0.5)
         await stage.tell(ClockSet())
+        await trio.sleep(1)
         status = await stage.tell(stage.report("a", 0.5))
         assert status.peers[0].offsets == (0.5,)
 
 
-async def test_a_peer_that_a_reload_removed_leaves_no_offsets() -> None:
+async def test_a_peer_that_a_reload_removed_leaves_no_offsets(
+    autojump_clock: MockClock,
+) -> None:
     async with running() as stage:
         await stage.tell(stage.report("a", 1.0))
         await stage.tell(replace(stage.setup, kinds={"b": "http"}))

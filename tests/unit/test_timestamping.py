@@ -5,15 +5,27 @@ import socket
 import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 import trio
 import trio.testing
+from hypothesis import given
+from hypothesis import strategies as st
 
 from webntpd import kernelstamps
-from webntpd.clock import Clock, ShiftedClock, SystemClock
+from webntpd.clock import Clock, Pair, ShiftedClock, SystemClock
 from webntpd.ntp.types import StampSource
-from webntpd.timestamping import MAX_DEPARTURES, Segment, TimestampedStream, detach, read_stamp
+from webntpd.timestamping import (
+    CARRY_TOLERANCE_NS,
+    MAX_DEPARTURES,
+    Arrival,
+    Departure,
+    RawBounds,
+    TimestampedStream,
+    carry,
+    detach,
+)
 
 
 class CountingClock(SystemClock):
@@ -32,10 +44,10 @@ def socket_of(stream: TimestampedStream) -> socket.socket:
     return stream._socket
 
 
-Pair = tuple[TimestampedStream, trio.SocketStream]
+Ends = tuple[TimestampedStream, trio.SocketStream]
 
 
-async def connected(clock: Clock, *, kernel: bool = True) -> Pair:
+async def connected(clock: Clock, *, kernel: bool = True) -> Ends:
     [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
     async with listener:
         client = await trio.open_tcp_stream("127.0.0.1", listener.socket.getsockname()[1])
@@ -44,7 +56,7 @@ async def connected(clock: Clock, *, kernel: bool = True) -> Pair:
 
 
 @pytest.fixture
-async def pair() -> AsyncIterator[Pair]:
+async def pair() -> AsyncIterator[Ends]:
     stream, peer = await connected(CountingClock(), kernel=False)
     async with stream, peer:
         yield stream, peer
@@ -70,13 +82,13 @@ async def test_it_is_a_half_closeable_stream_as_trio_understands_it() -> None:
     await trio.testing.check_half_closeable_stream(make_pair, make_clogged_pair)
 
 
-async def test_bytes_are_counted_and_stamped_in_either_direction(pair: Pair) -> None:
+async def test_bytes_are_counted_and_stamped_in_either_direction(pair: Ends) -> None:
     stream, peer = pair
     await stream.send_all(b"12345")
     await stream.send_all(b"678")
     assert stream.last_sent.end == 8
     assert await peer.receive_some() == b"12345678"
-    before = stream.last_sent.stamp.wall_ns
+    before = stream.last_sent.user.wall_ns
     await peer.send_all(b"abc")
     assert await stream.receive_some(2) == b"ab"
     assert stream.last_received.end == 2
@@ -86,7 +98,7 @@ async def test_bytes_are_counted_and_stamped_in_either_direction(pair: Pair) -> 
     assert stream.last_received.stamp.source is StampSource.USER
 
 
-async def test_the_end_of_the_stream_leaves_the_last_segments_stamp(pair: Pair) -> None:
+async def test_the_end_of_the_stream_leaves_the_last_segments_stamp(pair: Ends) -> None:
     stream, peer = pair
     await peer.send_all(b"all")
     await peer.send_eof()
@@ -96,7 +108,7 @@ async def test_the_end_of_the_stream_leaves_the_last_segments_stamp(pair: Pair) 
     assert stream.last_received is last
 
 
-async def test_other_tasks_run_before_anything_is_read_or_sent(pair: Pair) -> None:
+async def test_other_tasks_run_before_anything_is_read_or_sent(pair: Ends) -> None:
     stream, peer = pair
     await peer.send_all(b"abc")
     before = stream.last_received, stream.last_sent
@@ -110,47 +122,46 @@ async def test_other_tasks_run_before_anything_is_read_or_sent(pair: Pair) -> No
     assert await stream.receive_some() == b"abc"
 
 
-class Interrupted(SystemClock):
-    """A machine which does something else between the first readings of the two clocks."""
+class Ticking(SystemClock):
+    """Each reading of either clock is later than the one before by another time."""
 
-    def __init__(self, times: int) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._times = times
-        self._late_ns = 0
+        self._now_ns = 0
+        self._tick_ns = 0
+
+    def _read(self) -> int:
+        self._tick_ns += 1
+        self._now_ns += self._tick_ns
+        return self._now_ns
 
     def realtime_ns(self) -> int:
-        wall_ns = super().realtime_ns()
-        if self._times:
-            self._times -= 1
-            self._late_ns += 10**9
-        return wall_ns + self._late_ns
+        return 10**18 + self._read()
 
-    def monotonic_ns(self) -> int:
-        return super().monotonic_ns() + self._late_ns
+    def raw_ns(self) -> int:
+        return self._read()
 
 
-@pytest.mark.parametrize("times", [0, 1, 2])
-def test_a_task_switch_between_two_readings_does_not_part_the_clocks(times: int) -> None:
-    clock = Interrupted(times)
-    stamp = read_stamp(clock)
-    before = clock.monotonic_ns()
-    parted_ns = (clock.realtime_ns() - before) - (stamp.wall_ns - stamp.monotonic_ns)
-    assert abs(parted_ns) < 10**6
+async def test_in_user_space_raw_is_early_for_a_departure_and_late_for_an_arrival() -> None:
+    stream, peer = await connected(Ticking(), kernel=False)
+    async with stream, peer:
+        await stream.send_all(b"x")
+        departure = stream.departure(stream.last_sent)
+        assert departure.raw_ns < departure.wall_ns - 10**18
+        await peer.send_all(b"y")
+        await stream.receive_some()
+        arrival = stream.last_received.stamp
+        assert arrival.raw_ns > arrival.wall_ns - 10**18 > departure.wall_ns - 10**18
 
 
-def test_a_machine_that_is_always_interrupted_still_gets_its_stamp() -> None:
-    before_ns = SystemClock().realtime_ns()
-    assert before_ns <= read_stamp(Interrupted(1000)).wall_ns < before_ns + 2 * 10**9
-
-
-async def test_sending_nothing_is_no_segment(pair: Pair) -> None:
+async def test_sending_nothing_is_no_segment(pair: Ends) -> None:
     stream, _ = pair
     before = stream.last_sent
     await stream.send_all(b"")
     assert stream.last_sent is before
 
 
-async def test_looking_whether_anything_waits_consumes_nothing(pair: Pair) -> None:
+async def test_looking_whether_anything_waits_consumes_nothing(pair: Ends) -> None:
     stream, peer = pair
     assert not stream.is_readable()
     await peer.send_all(b"x")
@@ -161,7 +172,7 @@ async def test_looking_whether_anything_waits_consumes_nothing(pair: Pair) -> No
 
 
 @pytest.mark.parametrize("linger", [struct.pack("ii", 0, 0), struct.pack("ii", 1, 0)])
-async def test_the_end_and_a_reset_are_readable(pair: Pair, linger: bytes) -> None:
+async def test_the_end_and_a_reset_are_readable(pair: Ends, linger: bytes) -> None:
     stream, peer = pair
     peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
     await peer.aclose()
@@ -169,7 +180,7 @@ async def test_the_end_and_a_reset_are_readable(pair: Pair, linger: bytes) -> No
     assert stream.is_readable()
 
 
-async def test_a_reset_breaks_the_stream(pair: Pair) -> None:
+async def test_a_reset_breaks_the_stream(pair: Ends) -> None:
     stream, peer = pair
     peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     await peer.aclose()
@@ -179,7 +190,7 @@ async def test_a_reset_breaks_the_stream(pair: Pair) -> None:
         await stream.send_all(b"x")
 
 
-async def test_a_closed_stream_is_readable_and_refuses_everything(pair: Pair) -> None:
+async def test_a_closed_stream_is_readable_and_refuses_everything(pair: Ends) -> None:
     stream, _ = pair
     stream.close()
     stream.close()
@@ -200,10 +211,14 @@ class Echo:
         self.stream = stream
         self._peer = peer
 
-    async def round_trip(self, data: bytes) -> tuple[Segment, Segment]:
+    async def send_and_echo(self, data: bytes) -> Departure:
         await self.stream.send_all(data)
         sent = self.stream.last_sent
         await self._peer.send_all(await self._peer.receive_some())
+        return sent
+
+    async def round_trip(self, data: bytes) -> tuple[Departure, Arrival]:
+        sent = await self.send_and_echo(data)
         assert await self.stream.receive_some() == data
         return sent, self.stream.last_received
 
@@ -235,8 +250,8 @@ async def test_kernel_stamps_lie_between_the_system_calls() -> None:
         departure, arrival = both.stream.departure(sent), received.stamp
         assert departure.source is arrival.source is KERNEL
         assert sent.user.wall_ns <= departure.wall_ns <= arrival.wall_ns <= received.user.wall_ns
-        for kernel, user in ((departure, sent.user), (arrival, received.user)):
-            assert kernel.wall_ns - user.wall_ns == kernel.monotonic_ns - user.monotonic_ns
+        assert sent.user.raw_ns <= departure.raw_ns <= sent.after.raw_ns + sent.after.window_ns
+        assert departure.raw_ns < arrival.raw_ns <= received.user.raw_ns
 
 
 async def test_kernel_stamps_are_read_through_the_clock() -> None:
@@ -256,13 +271,43 @@ async def test_a_kernel_stamp_on_the_wrong_side_of_its_system_call_is_none() -> 
         sent, received = await both.round_trip(b"123")
         assert received.stamp is received.user
         clock.shift_ns = -(10**9)
-        assert both.stream.departure(sent) is sent.user
+        assert both.stream.departure(sent) == sent.user
+
+
+@pytest.mark.parametrize("step_ns", [10**7, -(10**7)])
+async def test_a_departure_beside_which_the_clock_was_set_is_user_spaces(step_ns: int) -> None:
+    async with echo(SystemClock()) as both:
+        await both.warm_up()
+        await both.stream.send_all(b"123")
+        sent = both.stream.last_sent
+        stepped = sent.after._replace(wall_ns=sent.after.wall_ns + step_ns)
+        assert both.stream.departure(replace(sent, after=stepped)) == sent.user
+
+
+class Settable(SystemClock):
+    """A wall clock that can be set, but only for us: the kernel stamps as before."""
+
+    set_by_ns = 0
+
+    def realtime_ns(self) -> int:
+        return super().realtime_ns() + self.set_by_ns
+
+
+@pytest.mark.parametrize("step_ns", [10**8, -(10**8)])
+async def test_an_arrival_after_which_the_clock_was_set_is_user_spaces(step_ns: int) -> None:
+    clock = Settable()
+    async with echo(clock) as both:
+        await both.warm_up()
+        await both.send_and_echo(b"123")
+        clock.set_by_ns = step_ns
+        assert await both.stream.receive_some() == b"123"
+        assert both.stream.last_received.stamp.source is StampSource.USER
 
 
 async def test_a_departure_that_is_not_stamped_yet_is_user_spaces() -> None:
     async with echo(SystemClock()) as both:
         nothing_sent = both.stream.last_sent
-        assert both.stream.departure(nothing_sent) is nothing_sent.user
+        assert both.stream.departure(nothing_sent) == nothing_sent.user
 
 
 async def test_stamps_can_be_left_out() -> None:
@@ -271,7 +316,7 @@ async def test_stamps_can_be_left_out() -> None:
         both = Echo(stream, peer)
         for _ in range(10):
             sent, received = await both.round_trip(b"x")
-            assert stream.departure(sent) is sent.user
+            assert stream.departure(sent) == sent.user
             assert received.kernel is None
 
 
@@ -341,3 +386,128 @@ async def test_stamps_that_no_one_asks_for_do_not_pile_up() -> None:
             sent, _ = await both.round_trip(b"x")
         assert both.stream.departure(sent).source is KERNEL
         assert len(both.stream._departures) < MAX_DEPARTURES
+
+
+# From the wall clock to RAW
+
+FASTEST_SLEW = 83_334e-6
+"""More than any consumer's rate, s/s: chrony's is 83 333.333 ppm."""
+GRAIN_NS = 2
+"""What rounding all clocks to nanoseconds may come to."""
+WRONG_NS = CARRY_TOLERANCE_NS + GRAIN_NS
+
+
+class SlewedWall:
+    """A wall clock that a consumer slews: (for how long by RAW, ns; at what rate), in sequence."""
+
+    def __init__(self, slews: list[tuple[int, float]]) -> None:
+        self._slews = slews
+
+    def at(self, raw_ns: int) -> int:
+        wall_ns, left_ns = 10.0**9, raw_ns
+        for length_ns, rate in self._slews:
+            passed_ns = min(left_ns, length_ns)
+            wall_ns += passed_ns * (1 + rate)
+            left_ns -= passed_ns
+        return int(wall_ns + left_ns)
+
+    def pair(self, raw_ns: int, until_wall_ns: int, window_ns: int) -> Pair:
+        """Read from `raw_ns` on; the wall clock was read `until_wall_ns` later, at the most."""
+        read_ns = raw_ns + min(until_wall_ns, window_ns)
+        return Pair(raw_ns, self.at(read_ns), window_ns)
+
+
+slews = st.lists(
+    st.tuples(st.integers(1, 10**6), st.sampled_from([-1.0, 0.0, 1.0]) | st.floats(-1, 1)).map(
+        lambda each: (each[0], each[1] * FASTEST_SLEW)
+    ),
+    max_size=8,
+)
+spans = st.integers(0, 10**6)
+windows = st.integers(GRAIN_NS, 10**5)
+
+
+@given(slews, spans, spans, st.tuples(windows, windows), st.tuples(windows, windows))
+def test_however_the_wall_clock_is_slewed_the_instant_lies_within_the_carried_bounds(
+    slews: list[tuple[int, float]],
+    waited_ns: int,
+    after_ns: int,
+    first: tuple[int, int],
+    second: tuple[int, int],
+) -> None:
+    wall = SlewedWall(slews)
+    before = wall.pair(0, *first)
+    stamped_ns = before.window_ns + waited_ns
+    after = wall.pair(stamped_ns + after_ns, *second)
+    bounds = carry(wall.at(stamped_ns), before, after)
+    assert bounds is not None
+    assert bounds.earliest_ns - WRONG_NS <= stamped_ns <= bounds.latest_ns + WRONG_NS
+    assert bounds.earliest_ns >= before.raw_ns
+    assert bounds.latest_ns - bounds.earliest_ns <= GRAIN_NS + min(
+        pair.window_ns + 0.2 * (1 + FASTEST_SLEW) * (span_ns + pair.window_ns)
+        for pair, span_ns in ((before, waited_ns), (after, after_ns))
+    )
+
+
+@given(
+    st.floats(-FASTEST_SLEW, FASTEST_SLEW),
+    spans,
+    spans,
+    st.tuples(windows, windows),
+    st.tuples(windows, windows),
+)
+def test_as_long_as_the_slew_is_steady_the_carried_bounds_hold_exactly(
+    rate: float, waited_ns: int, after_ns: int, first: tuple[int, int], second: tuple[int, int]
+) -> None:
+    wall = SlewedWall([(10**9, rate)])
+    before = wall.pair(0, *first)
+    stamped_ns = before.window_ns + waited_ns
+    after = wall.pair(stamped_ns + after_ns, *second)
+    bounds = carry(wall.at(stamped_ns), before, after)
+    assert bounds is not None
+    assert bounds.earliest_ns - GRAIN_NS <= stamped_ns <= bounds.latest_ns + GRAIN_NS
+
+
+def test_a_wake_up_of_a_few_dozen_microseconds_costs_no_more_than_reading_the_clocks() -> None:
+    before, after = Pair(0, 10**9, 200), Pair(50_000, 10**9 + 50_100, 200)
+    bounds = carry(10**9 + 20_100, before, after)
+    assert bounds is not None
+    assert 20_000 - 200 <= bounds.earliest_ns <= bounds.latest_ns <= 20_000 + 400
+
+
+@given(slews, spans, spans, windows)
+def test_a_stamp_that_came_later_than_both_pairs_is_carried_on_the_safe_side_too(
+    slews: list[tuple[int, float]], apart_ns: int, late_ns: int, window_ns: int
+) -> None:
+    wall = SlewedWall(slews)
+    before, after = wall.pair(0, window_ns, window_ns), wall.pair(apart_ns, 0, window_ns)
+    stamped_ns = apart_ns + window_ns + late_ns
+    bounds = carry(wall.at(stamped_ns), before, after)
+    assert bounds is not None
+    assert bounds.earliest_ns - GRAIN_NS <= stamped_ns <= bounds.latest_ns + GRAIN_NS
+
+
+def test_pairs_on_either_side_of_a_step_bound_nothing() -> None:
+    before, after = Pair(0, 10**9, 10), Pair(1000, 10**9 + 1000, 10)
+    assert carry(10**9 + 500, before, after) == RawBounds(500, 512)
+    assert carry(10**9 + 500, before, after._replace(wall_ns=2 * 10**9)) is None
+    assert carry(10**9 + 500, before, after._replace(wall_ns=0)) is None
+
+
+# The kernel's round trips
+
+
+async def test_the_least_round_trip_is_kept_for_the_connections_whole_life(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with echo(SystemClock()) as both:
+        known = both.stream.least_round_trip()
+        assert known is not None
+        for measured, least in (
+            (known + 1, known),
+            (None, known),
+            (known / 2, known / 2),
+            (known, known / 2),
+        ):
+            monkeypatch.setattr(kernelstamps, "least_round_trip", lambda _, each=measured: each)
+            assert both.stream.least_round_trip() == least

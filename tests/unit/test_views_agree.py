@@ -7,9 +7,11 @@ from hypothesis import given
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.unit.snapshots import snapshots
+from webntpd.ntp.types import Frequency
 from webntpd.ntpstats import File, Recorder, parse_peerstats
-from webntpd.status import Status, seconds, signed_seconds, summary
+from webntpd.status import PPM, Status, seconds, signed_seconds, summary
 from webntpd.views import VIEWS
+from webntpd.views.facts import oscillator
 from webntpd.views.metrics import rendered
 
 Json = dict[str, Any]
@@ -68,6 +70,14 @@ def bounded(estimate: Json) -> str:
     return f"{signed_seconds(estimate['offset'])} ± {seconds(estimate['error'])}"
 
 
+def frequency_of(described: Json) -> str:
+    """How the texts show the frequency of the system or of a peer."""
+    if described["frequency"] is None:
+        return oscillator(None)
+    figures = (described[name] * PPM for name in ("frequency", "frequency_error", "wander"))
+    return oscillator(Frequency(*figures))
+
+
 # -- the system --------------------------------------------------------------------------------
 
 
@@ -95,6 +105,9 @@ def test_all_agree_on_the_system(status: Status) -> None:
     assert metrics.all("ntp_uptime_seconds") == [
         ({"version": document["webntpd"]}, document["uptime"])
     ]
+    assert tracking["Frequency"] == frequency_of(system)
+    assert metrics.one("webntpd_system_frequency_ppm") == system["frequency"]
+    assert metrics.one("webntpd_system_frequency_error_ppm") == system["frequency_error"]
     check_estimate(system["estimate"], metrics, tracking, words)
     if system["estimate"]:
         assert f", {len(system['survivors'])} survivors, " in words
@@ -165,7 +178,10 @@ def check_facts(peer: Json, facts: dict[str, str]) -> None:
         assert facts["Offset"] == bounded(estimate)
         assert facts["Delay"] == seconds(estimate["delay"])
         assert facts["Dispersion"] == seconds(estimate["dispersion"])
-        assert facts["Jitter"] == f"{seconds(estimate['jitter'])} over {estimate['stages']} samples"
+        low, high = signed_seconds(estimate["low"]), signed_seconds(estimate["high"])
+        assert facts["Bounds"] == f"{low} to {high}"
+        assert facts["Jitter"] == seconds(estimate["jitter"])
+        assert facts["Frequency"] == frequency_of(peer)
         assert facts["Stamps"] == str_of(estimate["stamps"])
 
 
@@ -174,6 +190,8 @@ def check_peer_metrics(peer: Json, metrics: Metrics) -> None:
     of_estimate = {
         "ntp_source_offset_seconds": "offset",
         "ntp_source_uncertainty_seconds": "error",
+        "webntpd_source_low_offset_seconds": "low",
+        "webntpd_source_high_offset_seconds": "high",
         "ntp_source_delay_seconds": "delay",
         "ntp_source_root_delay_seconds": "root_delay",
         "ntp_source_root_dispersion_seconds": "root_dispersion",
@@ -182,6 +200,8 @@ def check_peer_metrics(peer: Json, metrics: Metrics) -> None:
     }
     for metric, member in of_estimate.items():
         assert metrics.one(metric, name=name) == (estimate and estimate[member]), metric
+    for member in ("frequency", "frequency_error"):
+        assert metrics.one(f"webntpd_source_{member}_ppm", name=name) == peer[member]
     assert metrics.one("webntpd_source_info", name=name, kind=peer["kind"]) == 1
     assert metrics.chosen("webntpd_source_tally", "tally", name=name) == peer["tally"]
     assert metrics.one("ntp_source_poll_interval_seconds", name=name) == 2 ** peer["poll"]

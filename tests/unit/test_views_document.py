@@ -9,12 +9,19 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from tests.unit.snapshots import DEAD, GOOD, SYNCHRONISED, WALL_NS, snapshots
+from tests.unit.snapshots import DEAD, FREQUENCY, GOOD, GROWTH, SYNCHRONISED, WALL_NS, snapshots
 from webntpd import __version__
 from webntpd.ntp.types import NS_PER_S, NoEstimate, Verdict
 from webntpd.status import Status
 from webntpd.views.document import VERSION, document
 
+AGING = (GROWTH + FREQUENCY.wander * 10 / 2) * 10
+"""What a bound grows by in the 10 s between the last vote and the snapshot, s."""
+PPM_OF_FREQUENCY = {
+    "frequency": pytest.approx(12.5),
+    "frequency_error": pytest.approx(0.02),
+    "wander": pytest.approx(1e-4),
+}
 PAGE = Path(__file__).parent.parent.parent / "docs" / "status.md"
 
 
@@ -30,16 +37,17 @@ def test_it_says_what_it_is_and_of_when() -> None:
 def test_the_systems_estimate_is_as_of_the_snapshot() -> None:
     made = document(SYNCHRONISED)["system"]
     assert made["estimate"] == {
-        "offset": -0.000123,
-        "error": pytest.approx(0.0065 + 10 * 15e-6),
+        "offset": pytest.approx(-0.000123),
+        "error": pytest.approx(0.0065 + AGING),
         "jitter": 4.5e-6,
-        "age": 10,
+        "age": 12,
         "system_peer": GOOD.name,
         "leap": "insert",
     }
     assert made["why_none"] is None
     assert made["survivors"] == [GOOD.name]
     assert made["reachable"] == 1
+    assert {name: made[name] for name in PPM_OF_FREQUENCY} == PPM_OF_FREQUENCY
 
 
 def test_the_reason_for_no_estimate_has_a_name() -> None:
@@ -59,24 +67,26 @@ def test_a_peer_is_shown_with_its_estimate() -> None:
         "since_reply": 12,
         "next_poll_in": 4,
         "estimate": {
-            "offset": -0.000123,
-            "error": pytest.approx(0.0123 / 2 + 1e-6 + 4.5e-6 + 20 * 15e-6),
-            "delay": 0.0123,
-            "dispersion": 1e-6,
+            "offset": pytest.approx(-0.000123),
+            "error": pytest.approx(0.0062 + AGING),
+            "low": pytest.approx(-0.006123 - AGING),
+            "high": pytest.approx(0.006077 + AGING),
+            "delay": 0.012,
+            "dispersion": pytest.approx(1e-4),
             "jitter": 4.5e-6,
             "root_delay": 0.0,
             "root_dispersion": 0.0,
-            "age": 20,
-            "stages": 8,
+            "age": 12,
             "stamps": {"formula": "interleaved", "t1": "kernel", "t4": "kernel"},
         },
+        **PPM_OF_FREQUENCY,
         "offsets": [-0.0001, -0.000123],
         "samples": 99,
         "samples_by_stamps": [
             {"formula": "four-stamp", "t1": "kernel", "t4": "user", "count": 9},
             {"formula": "interleaved", "t1": "kernel", "t4": "kernel", "count": 90},
         ],
-        "rejections": {"popcorn": 1, "timeout": 3},
+        "rejections": {"contradiction": 1, "timeout": 3},
         "last_rejection": None,
         "prefer": True,
         "noselect": False,
@@ -88,6 +98,7 @@ def test_a_peer_that_never_answered_has_nulls() -> None:
     assert made["name"] == DEAD.name
     assert made["since_reply"] is None
     assert made["estimate"] is None
+    assert {made[name] for name in PPM_OF_FREQUENCY} == {None}
     assert made["next_poll_in"] == -0.5  # it is under way
     assert made["last_rejection"] == {"name": "connect", "detail": "refused\x1b[2J"}
 

@@ -1,8 +1,10 @@
 """What the views of many lines share."""
 
+import pytest
+
 from tests.unit.snapshots import NOW_NS, SYNCHRONISED, ago
 from tests.unit.snapshots import ago as before
-from webntpd.ntp.types import NS_PER_S
+from webntpd.ntp.types import NS_PER_S, Frequency
 from webntpd.views import facts
 
 
@@ -15,8 +17,18 @@ def test_values_stand_below_each_other_and_blocks_apart() -> None:
     ]
 
 
-def test_an_offset_stands_with_its_bound() -> None:
-    assert facts.bounded(0.5, 0.001) == "+500.000 ms ± 1.000 ms"
+@pytest.mark.parametrize(
+    ("frequency", "text"),
+    [
+        (Frequency(12.3456e-6, 0.02e-6, 0.0), "12.346 ppm slow, uncertain by 0.020 ppm"),
+        (Frequency(-0.5e-6, 1.5e-6, 0.0), "0.500 ppm fast, uncertain by 1.500 ppm"),
+        (None, "not known yet"),
+    ],
+)
+def test_an_oscillator_is_slow_where_true_time_gains_on_it(
+    frequency: Frequency | None, text: str
+) -> None:
+    assert facts.oscillator(frequency) == text
 
 
 def test_what_never_was_was_never() -> None:

@@ -11,7 +11,7 @@ from prometheus_client import Metric
 from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.unit.snapshots import DEAD, GOOD, SYNCHRONISED, WALL_NS, snapshots
+from tests.unit.snapshots import DEAD, FREQUENCY, GOOD, GROWTH, SYNCHRONISED, WALL_NS, snapshots
 from webntpd import __version__
 from webntpd.choices import Kind
 from webntpd.ntp.types import (
@@ -29,11 +29,15 @@ from webntpd.status import Status
 from webntpd.views.metrics import Snapshot, rendered, unanswered
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "metrics.md"
+CONTRIB = PAGE.parent.parent / "contrib"
 PROMETHEUS = (
     "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,"
     "text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
 )
 """The Accept header of Prometheus 2.42."""
+
+AGING = (GROWTH + FREQUENCY.wander * 10 / 2) * 10
+"""What a bound grows by in the 10 s between the last vote and the snapshot, s."""
 
 Values = dict[tuple[str, ...], float]
 
@@ -74,14 +78,23 @@ def test_the_leap_indicator_is_unknown_without_an_estimate() -> None:
 
 
 def test_the_systems_estimate_is_as_of_the_snapshot() -> None:
-    assert values(SYNCHRONISED, "webntpd_system_offset_seconds") == {(): -0.000123}
+    assert values(SYNCHRONISED, "webntpd_system_offset_seconds") == {(): pytest.approx(-0.000123)}
     assert values(SYNCHRONISED, "webntpd_system_error_bound_seconds") == {
-        (): pytest.approx(0.0065 + 10 * 15e-6)
+        (): pytest.approx(0.0065 + AGING)
     }
     assert values(SYNCHRONISED, "webntpd_system_jitter_seconds") == {(): 4.5e-6}
     assert values(SYNCHRONISED, "webntpd_system_sources") == {(): 2}
     assert values(SYNCHRONISED, "webntpd_system_reachable_sources") == {(): 1}
     assert values(SYNCHRONISED, "webntpd_system_survivors") == {(): 1}
+
+
+def test_the_oscillators_frequency_is_told_once_it_is_known() -> None:
+    known = replace(SYNCHRONISED, verdict=Verdict(NoEstimate.NO_MAJORITY, {}, frequency=FREQUENCY))
+    for status in (SYNCHRONISED, known):
+        assert values(status, "webntpd_system_frequency_ppm") == {(): pytest.approx(12.5)}
+        assert values(status, "webntpd_system_frequency_error_ppm") == {(): pytest.approx(0.02)}
+    unknown = replace(SYNCHRONISED, verdict=Verdict(NoEstimate.NO_MAJORITY, {}))
+    assert values(unknown, "webntpd_system_frequency_ppm") == {}
 
 
 def test_the_leap_lists_end_is_told_if_there_is_a_list() -> None:
@@ -94,12 +107,16 @@ def test_the_leap_lists_end_is_told_if_there_is_a_list() -> None:
     ("name", "value"),
     [
         ("ntp_source_offset_seconds", -0.000123),
-        ("ntp_source_uncertainty_seconds", 0.0123 / 2 + 1e-6 + 4.5e-6 + 20 * 15e-6),
-        ("ntp_source_delay_seconds", 0.0123),
+        ("ntp_source_uncertainty_seconds", 0.0062 + AGING),
+        ("webntpd_source_low_offset_seconds", -0.006123 - AGING),
+        ("webntpd_source_high_offset_seconds", 0.006077 + AGING),
+        ("ntp_source_delay_seconds", 0.012),
         ("ntp_source_root_delay_seconds", 0),
         ("ntp_source_root_dispersion_seconds", 0),
-        ("webntpd_source_dispersion_seconds", 1e-6),
+        ("webntpd_source_dispersion_seconds", 1e-4),
         ("webntpd_source_jitter_seconds", 4.5e-6),
+        ("webntpd_source_frequency_ppm", 12.5),
+        ("webntpd_source_frequency_error_ppm", 0.02),
     ],
 )
 def test_what_was_measured_is_told_of_sources_that_were(name: str, value: float) -> None:
@@ -143,7 +160,7 @@ def test_every_reason_to_reject_is_told_even_if_it_never_occurred() -> None:
     shown = values(SYNCHRONISED, "webntpd_source_rejections_total")
     assert len(shown) == 2 * len(Rejection)
     assert {labels: count for labels, count in shown.items() if count} == {
-        (GOOD.name, "popcorn"): 1,
+        (GOOD.name, "contradiction"): 1,
         (GOOD.name, "timeout"): 3,
     }
 
@@ -255,6 +272,16 @@ def test_labels_hold_names_of_the_configuration_and_words_of_enumerations(status
             assert all(value in allowed[label] for label, value in sample.labels.items())
 
 
+@pytest.mark.parametrize("path", ["grafana/webntpd.json", "prometheus/alerts.yml"])
+def test_what_dashboard_and_alerts_ask_for_is_there(path: str) -> None:
+    families = [*Snapshot(SYNCHRONISED).collect(), *Process().collect()]
+    known = {sample.name for family in families for sample in family.samples}
+    text = (CONTRIB / path).read_text()
+    asked = set(re.findall(r"\b(?:ntp|webntpd|process)_[a-z_]+", text))
+    assert asked
+    assert asked <= known
+
+
 # -- the page ----------------------------------------------------------------------------------
 
 ROW = re.compile(r"^\| `(\w+)` \| (\w+) \| ([^|]*) \| ([^|]*) \| [^|]+ \|$", re.MULTILINE)
@@ -263,7 +290,7 @@ ROW = re.compile(r"^\| `(\w+)` \| (\w+) \| ([^|]*) \| ([^|]*) \| [^|]+ \|$", re.
 def shown(family: Metric) -> tuple[str, str, str, str]:
     """A metric as a row of the page has it: name, type, unit, labels."""
     name = f"{family.name}_total" if family.type == "counter" else family.name
-    unit = next((each for each in ("seconds", "bytes") if each in name.split("_")), "")
+    unit = next((each for each in ("seconds", "bytes", "ppm") if each in name.split("_")), "")
     labels = ", ".join(f"`{label}`" for label in next(iter(family.samples)).labels)
     return (name, family.type, unit, labels)
 

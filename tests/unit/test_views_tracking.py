@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.unit.snapshots import ESTIMATE, SYNCHRONISED, WALL_NS
+from tests.unit.snapshots import ESTIMATE, FREQUENCY, SYNCHRONISED, WALL_NS, x_ns
 from webntpd.ntp.types import NoEstimate, Verdict
 from webntpd.status import RefclockStatus
 from webntpd.views.tracking import sense, tracking_lines
@@ -15,9 +15,10 @@ def test_it_shows_the_offset_with_its_bound_and_what_each_output_got() -> None:
         "System peer    : wss://time.example.org/",
         "System offset  : -123.0 µs ± 6.650 ms, the local clock is ahead",
         "Jitter         : 4.5 µs",
-        "Measured       : 10 s ago",
+        "Measured       : 12 s ago",
         "Leap warning   : insert",
         "Survivors      : wss://time.example.org/",
+        "Frequency      : 12.500 ppm slow, uncertain by 0.020 ppm",
         "Reachable      : 1 of 2 peers",
         "Leap list      : expires in 100 days",
         "Running for    : 121m",
@@ -40,6 +41,14 @@ def test_it_shows_the_offset_with_its_bound_and_what_each_output_got() -> None:
 def test_the_reason_for_no_offset_stands_in_its_place() -> None:
     status = replace(SYNCHRONISED, verdict=Verdict(NoEstimate.NO_MAJORITY, {}), refclocks=())
     assert tracking_lines(status)[0] == "System offset  : none: no majority of the peers agrees"
+
+
+def test_the_frequency_is_shown_without_an_offset_too() -> None:
+    verdict = Verdict(NoEstimate.NO_MAJORITY, {}, frequency=FREQUENCY)
+    lines = tracking_lines(replace(SYNCHRONISED, verdict=verdict))
+    assert lines[1] == "Frequency      : 12.500 ppm slow, uncertain by 0.020 ppm"
+    unknown = replace(SYNCHRONISED, verdict=Verdict(NoEstimate.WAITING, {}))
+    assert tracking_lines(unknown)[1] == "Frequency      : not known yet"
 
 
 def test_the_leap_list_is_shown_only_if_there_is_one() -> None:
@@ -66,5 +75,5 @@ def test_what_became_of_the_sample_before_the_last(consumed: bool | None, text: 
 @pytest.mark.parametrize(("offset", "text"), [(0.1, "behind"), (-0.1, "ahead"), (0.0, "right")])
 def test_the_sign_is_put_into_words(offset: float, text: str) -> None:
     assert sense(offset) == f"the local clock is {text}"
-    status = replace(SYNCHRONISED, verdict=Verdict(replace(ESTIMATE, offset=offset), {}))
+    status = replace(SYNCHRONISED, verdict=Verdict(replace(ESTIMATE, x_ns=x_ns(offset, 10)), {}))
     assert tracking_lines(status)[1].endswith(text)

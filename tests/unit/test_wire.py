@@ -24,7 +24,7 @@ from webntpd.wire import (
     parse_server_timestamp,
     parse_timestamp,
     plain_number,
-    resolution,
+    resolution_ns,
 )
 
 NOTICE = LeapNotice(tai_utc=36, next_ns=1_483_228_800_000_000_000, step=1)
@@ -139,20 +139,22 @@ def test_only_that_very_fraction_is_the_rounding_fault(fraction: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "seconds"),
+    ("text", "ns"),
     [
-        ("1489224472", 1.0),
-        ("1489224472.", 1.0),
-        ("1.48e9", 1.0),
-        ("1489224472.995", 1e-3),
-        ("1.489224472995e9", 1e-3),
-        ("1489224472.995564", 1e-6),
-        ("1489224472.995564123", 1e-9),
-        ("1489224472.995564123999", 1e-9),
+        ("1489224472", 10**9),
+        ("1489224472.", 10**9),
+        ("1.48e9", 10**9),
+        ("1489224472.99", 10**7),
+        ("1489224472.995", 10**6),
+        ("1.489224472995e9", 10**6),
+        ("1489224472.995564", 1000),
+        ("1489224472.000000", 1000),
+        ("1489224472.995564123", 1),
+        ("1489224472.995564123999", 1),
     ],
 )
-def test_the_resolution_is_the_worth_of_the_last_digit(text: str, seconds: float) -> None:
-    assert resolution(text) == pytest.approx(seconds, rel=1e-12)
+def test_the_resolution_is_the_worth_of_the_last_digit(text: str, ns: int) -> None:
+    assert resolution_ns(text) == ns
 
 
 # Echoes
@@ -312,7 +314,7 @@ def test_any_json_object_is_a_reply_or_a_wire_error(members: dict[str, object]) 
 
 
 # What `st` as in the bodies below says.
-TOLD = Reply(2_250_000_000, resolution=0.01)
+TOLD = Reply(2_250_000_000, resolution_ns=10**7)
 
 
 @pytest.mark.parametrize(
@@ -332,6 +334,9 @@ TOLD = Reply(2_250_000_000, resolution=0.01)
         (b'{"st":2.25,"leap":36,"step":1}', TOLD),
         (b'{"st":2.25,"next":0,"step":1}', TOLD),
         (b'{"st":2.25,"leap":36,"next":0}', TOLD),
+        # the resolution is that of the request's arrival
+        (b'{"st":2.25,"rt":2.125}', replace(TOLD, rt_ns=2_125_000_000, resolution_ns=10**6)),
+        (b'{"st":2.25,"rt":2}', replace(TOLD, rt_ns=2_000_000_000, resolution_ns=10**9)),
         # members that nobody knows
         (b'{"st":2.25,"stratum":{"deep":[1,null,"x"]},"name":"\xe2\x98\x83"}',
          TOLD),

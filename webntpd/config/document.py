@@ -23,7 +23,8 @@ from pydantic_settings import (
 )
 
 from webntpd.choices import Kind
-from webntpd.paths import DEFAULT_CONTROL
+from webntpd.ntp.types import Smear
+from webntpd.paths import DEFAULT_CONTROL, DEFAULT_STATE
 from webntpd.server import Limits
 from webntpd.server.listeners import SYSTEMD, UNIX
 
@@ -147,6 +148,12 @@ def _absolute(path: Path) -> Path:
     return path
 
 
+def _state_path(text: str) -> str:
+    if text:
+        _absolute(Path(text))
+    return text
+
+
 def _control_path(text: str) -> str:
     if text:
         _socket_path(Path(text))
@@ -172,7 +179,9 @@ FilePath = Annotated[Path, Field(strict=False), AfterValidator(_existing_file)]
 SocketPath = Annotated[Path, Field(strict=False), AfterValidator(_socket_path)]
 DirectoryPath = Annotated[Path, Field(strict=False), AfterValidator(_absolute)]
 ControlPath = Annotated[str, AfterValidator(_control_path)]
+StatePath = Annotated[str, AfterValidator(_state_path)]
 KindName = Annotated[Kind, Field(strict=False)]
+SmearName = Annotated[Smear, Field(strict=False)]
 
 Poll = Annotated[int, Field(ge=0, le=17)]
 Count = Annotated[int, Field(ge=1, le=64)]
@@ -200,6 +209,7 @@ class PeerSection(Section):
     noselect: bool = False
     root_delay: Seconds = 0.0
     root_dispersion: Seconds = 0.0
+    smear: SmearName = Smear.NONE
     timeout: PositiveSeconds = 5.0
     proxy: ProxyUrl | None = None
     ca_file: FilePath | None = None
@@ -276,6 +286,10 @@ class LeapSection(Section):
     cache: Annotated[Path, Field(strict=False)] = DEFAULT_LEAP_CACHE
 
 
+class StateSection(Section):
+    file: StatePath = str(DEFAULT_STATE)
+
+
 class StatisticsSection(Section):
     directory: DirectoryPath | None = None
     days: Annotated[int, Field(ge=1, le=36_500)] = 30
@@ -329,6 +343,7 @@ class Document(BaseSettings):
     system: SystemSection = SystemSection()
     server: ServerSection = ServerSection()
     leap: LeapSection = LeapSection()
+    state: StateSection = StateSection()
     statistics: StatisticsSection = StatisticsSection()
     metrics: MetricsSection = MetricsSection()
     control: ControlSection = ControlSection()

@@ -23,6 +23,7 @@ from webntpd.config.document import (
     ServerSection,
     ShmSection,
     SockSection,
+    StateSection,
     StatisticsSection,
     SystemSection,
 )
@@ -35,6 +36,7 @@ KEYS: Mapping[str, type[BaseModel]] = {
     "system": SystemSection,
     "server": ServerSection,
     "leap": LeapSection,
+    "state": StateSection,
     "statistics": StatisticsSection,
     "metrics": MetricsSection,
     "control": ControlSection,

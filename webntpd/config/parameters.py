@@ -47,7 +47,10 @@ class RefclockSpec:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """Everything that the daemon is told. `metrics` is the address to be scraped at."""
+    """Everything that the daemon is told. `metrics` is the address to be scraped at.
+
+    `control` is the path of the control socket, `state` that of the state file; None is none.
+    """
 
     peers: tuple[PeerSpec, ...] = ()
     refclocks: tuple[RefclockSpec, ...] = ()
@@ -56,6 +59,7 @@ class Config:
     leap_file: Path = DEFAULT_LEAP_FILE
     leap_source: LeapSource = field(default=LeapSource("", DEFAULT_LEAP_CACHE))
     control: Path | None = None
+    state: Path | None = None
     statistics: StatisticsParameters | None = None
     metrics: str | None = None
     log_level: str = "info"
@@ -73,6 +77,7 @@ def config_of(document: Document) -> Config:
         leap_source=LeapSource(document.leap.url, document.leap.cache),
         statistics=statistics_parameters(document.statistics),
         metrics=document.metrics.listen,
+        state=Path(document.state.file) if document.state.file else None,
         control=Path(document.control.socket) if document.control.socket else None,
         log_level=document.log.level,
     )
@@ -108,6 +113,7 @@ def peer_spec(peer: PeerSection) -> PeerSpec:
             noselect=peer.noselect,
             root_delay=peer.root_delay,
             root_dispersion=peer.root_dispersion,
+            smear=peer.smear,
         ),
     )
 

@@ -30,11 +30,16 @@ class ExchangeParameters:
 
 
 class ExchangeError(Exception):
-    """An exchange that gave no reading, with its named reason."""
+    """An exchange that failed, with its named reason.
 
-    def __init__(self, failure: Failure) -> None:
+    `readings` are of exchanges that were complete before, oldest first: the failure does not
+    concern them.
+    """
+
+    def __init__(self, failure: Failure, readings: tuple[Reading, ...] = ()) -> None:
         super().__init__(f"{failure.rejection}: {failure.detail}")
         self.failure = failure
+        self.readings = readings
 
 
 class Exchange(Protocol):
@@ -44,8 +49,8 @@ class Exchange(Protocol):
         """Make one round trip and return the readings that it completed, oldest first.
 
         `last` says that no further exchange follows soon, so that nothing may stay pending for
-        a later reply to complete; otherwise the result may be empty. Raises ExchangeError, and
-        leaves the exchange ready for another measure.
+        a later reply to complete; otherwise the result may be empty. Raises ExchangeError, with
+        the readings that were complete before, and leaves the exchange ready for another measure.
         """
         ...
 

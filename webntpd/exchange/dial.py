@@ -18,18 +18,29 @@ from webntpd.exchange import ExchangeParameters
 from webntpd.exchange.failure import failed, step
 from webntpd.exchange.tls import make_context, start_tls
 from webntpd.exchange.tunnel import Proxy, effective_port, open_tunnel, proxy_for
-from webntpd.ntp.types import Rejection
-from webntpd.timestamping import TimestampedStream, detach
+from webntpd.ntp.types import Rejection, Stamp
+from webntpd.onwire import Trip
+from webntpd.timestamping import Departure, TimestampedStream, detach
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A connection to a server: what to talk through, and below it the stream with the stamps."""
+    """A connection to a server: what to talk through, and below it the stream with the stamps.
+
+    `direct` says that no proxy of ours is in between: the kernel's round trips are then those to
+    the server.
+    """
 
     stream: trio.abc.Stream
     stamped: TimestampedStream
+    direct: bool
+
+    def trip(self, sent: Departure, t4: Stamp, *, first: bool) -> Trip:
+        """Our side of an exchange that is complete just now."""
+        least = self.stamped.least_round_trip() if self.direct else None
+        return Trip(self.stamped.departure(sent), t4, first, least)
 
 
 class Dialer:
@@ -57,7 +68,7 @@ class Dialer:
         except BaseException:
             stamped.close()
             raise
-        return Link(stream, stamped)
+        return Link(stream, stamped, direct=proxy is None)
 
     async def _connect(self, host: str, port: int) -> TimestampedStream:
         with step(f"connecting to {host}", self._parameters.timeout):

@@ -33,10 +33,8 @@ class HttpExchange:
             )
             reading = complete(
                 parse_reply(answer.body),
+                answer.trip,
                 sent=token,
-                t1=answer.t1,
-                t4=answer.t4,
-                first=answer.first,
                 parameters=self._parameters,
                 clock=self._clock,
             )

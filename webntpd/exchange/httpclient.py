@@ -18,7 +18,8 @@ from webntpd.clock import Clock
 from webntpd.exchange import ExchangeError
 from webntpd.exchange.dial import Dialer, Link
 from webntpd.exchange.failure import broken, failed, refused, step
-from webntpd.ntp.types import Rejection, Stamp
+from webntpd.ntp.types import Rejection
+from webntpd.onwire import Trip
 
 # Identity: a compressed reply would be neither bounded nor quicker.
 HEADERS = {"User-Agent": f"webntpd/{__version__}", "Accept-Encoding": "identity"}
@@ -29,13 +30,11 @@ MAX_ANSWER = 16384 + wire.MAX_REPLY
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A whole reply of an accepted status. `first` is of the first one on a connection."""
+    """A whole reply of an accepted status."""
 
     headers: httpx.Headers
     body: bytes
-    t1: Stamp
-    t4: Stamp
-    first: bool
+    trip: Trip
 
 
 class HttpClient:
@@ -118,7 +117,7 @@ class _Connection:
 
     def __init__(self, link: Link, origin: httpcore.Origin) -> None:
         self._stream = _NetworkStream(link)
-        self._stamped = link.stamped
+        self._link = link
         self._http = httpcore.AsyncHTTP11Connection(origin, self._stream)
         self._fresh = True
 
@@ -129,7 +128,7 @@ class _Connection:
 
     def is_stale(self) -> bool:
         """True if the connection cannot carry another request. Nothing may come unasked."""
-        return self._http.is_closed() or self._stamped.is_readable()
+        return self._http.is_closed() or self._link.stamped.is_readable()
 
     async def ask(
         self, request: httpcore.Request, accepted: frozenset[int], clock: Clock
@@ -145,8 +144,8 @@ class _Connection:
             await response.aclose()
         except (httpcore.ProtocolError, httpcore.NetworkError) as error:
             raise self._failure(error) from error
-        t1, t4 = self._stamped.departure(self._stream.sent), self._stream.arrived.stamp
-        return Answer(headers, body, t1, t4, first)
+        trip = self._link.trip(self._stream.sent, self._stream.arrived.stamp, first=first)
+        return Answer(headers, body, trip)
 
     def _failure(self, error: Exception) -> ExchangeError:
         if self._stream.ended or isinstance(error, httpcore.NetworkError):
@@ -154,7 +153,7 @@ class _Connection:
         return failed(Rejection.PROTOCOL, str(error))
 
     def close(self) -> None:
-        self._stamped.close()
+        self._link.stamped.close()
 
 
 class _NetworkStream(httpcore.AsyncNetworkStream):

@@ -7,7 +7,7 @@ from webntpd import onwire, wire
 from webntpd.clock import Clock
 from webntpd.exchange import ExchangeParameters
 from webntpd.exchange.failure import failed
-from webntpd.ntp.types import Reading, Rejection, Stamp
+from webntpd.ntp.types import Reading, Rejection
 
 
 def parse_reply(body: bytes) -> wire.Reply:
@@ -18,11 +18,9 @@ def parse_reply(body: bytes) -> wire.Reply:
 
 def complete(
     reply: wire.Reply,
+    trip: onwire.Trip,
     *,
     sent: str,
-    t1: Stamp,
-    t4: Stamp,
-    first: bool,
     parameters: ExchangeParameters,
     clock: Clock,
     pst_ns: int | None = None,
@@ -31,11 +29,9 @@ def complete(
     with named_rejections():
         return onwire.complete(
             reply,
+            trip,
             sent=sent,
-            t1=t1,
-            t4=t4,
             local_precision=clock.precision,
-            first=first,
             allow_unsynchronised=parameters.allow_unsynchronised,
             pst_ns=pst_ns,
         )

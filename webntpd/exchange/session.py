@@ -21,7 +21,8 @@ from webntpd.clock import Clock
 from webntpd.exchange import ExchangeError
 from webntpd.exchange.dial import Link
 from webntpd.exchange.failure import broken, failed, refused
-from webntpd.ntp.types import Rejection, Stamp
+from webntpd.ntp.types import Rejection
+from webntpd.onwire import Trip
 
 logger = logging.getLogger(__name__)
 
@@ -43,15 +44,10 @@ _MAX_ONE_RECORD = 21 + 21 + 2 - 1
 
 @dataclass(frozen=True, slots=True)
 class RoundTrip:
-    """The answer to a message, and when the one left and the other came.
-
-    `first` marks the first on its connection.
-    """
+    """The answer to a message, and when the one left and the other came."""
 
     answer: bytes
-    t1: Stamp
-    t4: Stamp
-    first: bool
+    trip: Trip
 
 
 class Session:
@@ -82,15 +78,15 @@ class Session:
     async def ask(self, message: str) -> RoundTrip:
         """Send a message and wait for the next one. Raises ExchangeError."""
         first, self._fresh = self._fresh, False
-        stamped = self._channel.stamped
+        stamped = self._channel.link.stamped
         self._channel.received = 0
         before = stamped.last_received.end
         try:
             if self.subprotocol == wire.INTERLEAVED_SUBPROTOCOL:
                 # After a pause the first segment is some microseconds slower on its way through
                 # the kernel, whose caches are cold: a delay of one direction only, that is an
-                # error. A pong that no one asked for and no one answers (RFC 6455 §5.5.3) takes
-                # that upon itself.
+                # error. We send an unsolicited pong first (RFC 6455 §5.5.3), so the pong pays
+                # that delay.
                 await self._socket.pong()
             await self._socket.send_message(message)
             sent = stamped.last_sent
@@ -106,7 +102,7 @@ class Session:
         # ticket behind it, perhaps in one piece with it, that may be the stamp of another.
         alone = is_one_frame(arrived.end - before, len(answer), tls=self._channel.tls)
         t4 = arrived.stamp if alone else arrived.user
-        return RoundTrip(answer, stamped.departure(sent), t4, first)
+        return RoundTrip(answer, self._channel.link.trip(sent, t4, first=first))
 
     def _closed(self, reason: trio_websocket.CloseReason | None) -> ExchangeError:
         if self._channel.error is not None:
@@ -188,10 +184,9 @@ class _Channel(trio.abc.Stream):
     """A link as trio-websocket sees it. `received` counts bytes since someone last set it to 0."""
 
     def __init__(self, link: Link, clock: Clock) -> None:
-        self.stamped = link.stamped
+        self.link = link
         self.tls = isinstance(link.stream, trio.SSLStream)
         self.farewell = trio.CancelScope()  # ended with the connection
-        self._stream = link.stream
         self._clock = clock
         self._upgrade = _upgrade_judge()
         self.opened = False
@@ -201,7 +196,7 @@ class _Channel(trio.abc.Stream):
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         try:
-            data = bytes(await self._stream.receive_some(max_bytes))
+            data = bytes(await self.link.stream.receive_some(max_bytes))
         except trio.BrokenResourceError as error:
             self.error = broken(error)
             if not self.opened:
@@ -229,15 +224,15 @@ class _Channel(trio.abc.Stream):
             raise refused(event.status_code, headers, self._clock.realtime_ns())
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        await self._stream.send_all(data)
+        await self.link.stream.send_all(data)
 
     async def wait_send_all_might_not_block(self) -> None:
-        await self._stream.wait_send_all_might_not_block()
+        await self.link.stream.wait_send_all_might_not_block()
 
     def close(self) -> None:
         self.closed = True
         self.farewell.cancel()
-        self.stamped.close()
+        self.link.stamped.close()
 
     async def aclose(self) -> None:
         self.close()

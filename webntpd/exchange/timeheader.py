@@ -1,21 +1,20 @@
 """Time over HTTPS: a HEAD whose answer carries the time in a header.
 
 A server that has no X-HTTPSTIME still has a Date, of whole seconds: it is read where the peer is
-configured so, and its half second of doubt goes into the reading's precision.
+configured so, and the reading then has a resolution of one second.
 """
 
 from collections.abc import Sequence
 
-import httpx
 import trio
 
 from webntpd import onwire, wire
 from webntpd.clock import Clock
 from webntpd.exchange import ExchangeParameters
 from webntpd.exchange.dial import Dialer
-from webntpd.exchange.httpclient import HttpClient
+from webntpd.exchange.httpclient import Answer, HttpClient
 from webntpd.exchange.reply import named_rejections
-from webntpd.ntp.types import Reading
+from webntpd.ntp.types import Formula, Reading
 
 WELL_KNOWN = "/.well-known/time"
 """The registered path, asked for where the URL names none."""
@@ -38,24 +37,29 @@ class TimeHeaderExchange:
     async def measure(self, *, last: bool) -> Sequence[Reading]:  # noqa: ARG002
         with self._client.closed_on_error(), named_rejections():
             answer = await self._client.ask("HEAD", self._target, ACCEPTED)
-            st_ns, resolution = self._time_of(answer.headers)
-            reading = onwire.from_header(
-                st_ns,
-                t1=answer.t1,
-                t4=answer.t4,
-                local_precision=self._clock.precision,
-                first=answer.first,
-                resolution=resolution,
-            )
+            reading = self._reading(answer)
         return [reading]
 
-    def _time_of(self, headers: httpx.Headers) -> tuple[int, float]:
-        """The server's time and its resolution, s. Raises WireError."""
+    def _reading(self, answer: Answer) -> Reading:
+        """The reading from the best header that there is. Raises WireError and Rejected."""
+        headers, precision = answer.headers, self._clock.precision
         if "x-httpstime" in headers:
             text = headers["x-httpstime"]
-            return wire.parse_server_timestamp(text), wire.resolution(text)
+            return onwire.from_header(
+                wire.parse_server_timestamp(text),
+                answer.trip,
+                Formula.TWO_STAMP,
+                resolution_ns=wire.resolution_ns(text),
+                local_precision=precision,
+            )
         if self._parameters.accept_date and "date" in headers:
-            return wire.parse_http_date(headers["date"]), onwire.DATE_RESOLUTION
+            return onwire.from_header(
+                wire.parse_http_date(headers["date"]),
+                answer.trip,
+                Formula.DATE,
+                resolution_ns=onwire.DATE_RESOLUTION_NS,
+                local_precision=precision,
+            )
         raise wire.WireError("no X-HTTPSTIME header")
 
     async def aclose(self) -> None:

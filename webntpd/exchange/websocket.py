@@ -1,8 +1,9 @@
 """JSON over WebSocket: one connection kept open, a message each way per exchange.
 
 With a server that agrees to interleaved mode, each exchange is completed by the reply after it,
-which tells when the kernel there really sent this one's. What is completed last in a burst needs
-a closing exchange for that, which is no sample itself.
+which tells when the kernel there really sent this one's. The last one of a burst needs a closing
+exchange for that, which is no sample itself. Where the reply after it never comes, an exchange
+still gives the reading of its own four timestamps.
 """
 
 from collections.abc import Sequence
@@ -16,8 +17,9 @@ from webntpd.exchange import ExchangeError, ExchangeParameters
 from webntpd.exchange.dial import Dialer
 from webntpd.exchange.failure import failed, step
 from webntpd.exchange.reply import complete, parse_reply
-from webntpd.exchange.session import RoundTrip, Session, open_session
+from webntpd.exchange.session import Session, open_session
 from webntpd.ntp.types import Reading, Rejection
+from webntpd.onwire import Trip
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +27,7 @@ class _Exchanged:
     """An exchange, and the reading that it gives by itself."""
 
     token: str
-    trip: RoundTrip
+    trip: Trip
     reply: wire.Reply
     reading: Reading
 
@@ -42,33 +44,36 @@ class WebSocketExchange:
         self._pending: _Exchanged | None = None
 
     async def measure(self, *, last: bool) -> Sequence[Reading]:
+        readings: list[Reading] = []
         try:
-            readings = await self._advance()
+            readings += await self._advance()
             if last and self._pending is not None:
-                readings += await self._closing_exchange(self._pending)
+                # The closing exchange completes the pending one, and is no sample itself.
+                readings += await self._advance()
+                self._pending = None
+        except ExchangeError as error:
+            if self._pending is not None:
+                readings.append(self._pending.reading)
+            self._drop()
+            raise ExchangeError(error.failure, tuple(readings)) from error
         except BaseException:
             self._drop()
             raise
         return readings
 
     async def _advance(self) -> list[Reading]:
-        """Make an exchange, and return the readings that are complete with it."""
-        previous, self._pending = self._pending, None
-        exchanged, session = await self._exchange()
-        if session.subprotocol != wire.INTERLEAVED_SUBPROTOCOL:
-            return [exchanged.reading]
-        self._pending = exchanged
-        return [] if previous is None else [self._interleave(previous, exchanged.reply)]
+        """Make an exchange, and return the readings that are complete with it.
 
-    async def _closing_exchange(self, pending: _Exchanged) -> list[Reading]:
-        """What `pending` comes to with one exchange more; by itself, if that one fails."""
-        try:
-            return await self._advance()
-        except ExchangeError:
-            self._drop()
-            return [pending.reading]
-        finally:
-            self._pending = None
+        If the exchange fails, the pending one stays pending. If the new reply contradicts the
+        pending one, neither gives a reading.
+        """
+        exchanged, session = await self._exchange()
+        previous, self._pending = self._pending, None
+        readings = [] if previous is None else [self._interleave(previous, exchanged.reply)]
+        if session.subprotocol != wire.INTERLEAVED_SUBPROTOCOL:
+            return [*readings, exchanged.reading]
+        self._pending = exchanged
+        return readings
 
     def _interleave(self, exchanged: _Exchanged, following: wire.Reply) -> Reading:
         """The reading with the T3 that the next reply tells, or without if it tells none."""
@@ -110,19 +115,17 @@ class WebSocketExchange:
     async def _exchange_on(self, session: Session) -> _Exchanged:
         token = wire.format_token(self._clock.realtime_ns())
         with step("the reply", self._parameters.timeout):
-            trip = await session.ask(token)
-        reply = parse_reply(trip.answer)
+            round_trip = await session.ask(token)
+        reply, trip = parse_reply(round_trip.answer), round_trip.trip
         return _Exchanged(token, trip, reply, self._complete(token, trip, reply))
 
     def _complete(
-        self, token: str, trip: RoundTrip, reply: wire.Reply, pst_ns: int | None = None
+        self, token: str, trip: Trip, reply: wire.Reply, pst_ns: int | None = None
     ) -> Reading:
         return complete(
             reply,
+            trip,
             sent=token,
-            t1=trip.t1,
-            t4=trip.t4,
-            first=trip.first,
             parameters=self._parameters,
             clock=self._clock,
             pst_ns=pst_ns,

@@ -9,25 +9,30 @@ A poll is a burst of one or more exchanges, some seconds apart on a warm connect
 Every answer ends with exactly one Measure or Wait; a Report stands before it when anything has
 changed that can be seen from outside, but for the middle of a burst: nothing that is voted on
 changes there, so the end of the burst tells of all. The task which performs the actions tells how
-each ended: it answers a Measure with on_readings or on_failure, a Wait with on_timer.
-on_discontinuity may come in the place of either, and an exchange under way is then abandoned.
+each ended: it answers a Measure with on_readings or on_failure, a Wait with on_timer. on_suspend
+may come in the place of either, and an exchange under way is then abandoned.
 
 The poll interval grows in two ways that do not mix: adaptation follows the steadiness of the
-clock, backoff counts the polls that failed and is forgotten with the first answer.
+oscillator, backoff counts the polls that failed and is forgotten with the first answer.
 """
 
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
-from webntpd.ntp.filter import ClockFilter, Outcome, best_of, estimate_of
+from webntpd.ntp.bounds import Bounds, Settled, Window, bounds_of, estimate_of
+from webntpd.ntp.line import Fit, Line
+from webntpd.ntp.oscillator import blended
 from webntpd.ntp.poll import PollAdaptation, Rng, interval_ns
 from webntpd.ntp.types import (
-    MIN_SAMPLES,
+    MIN_EXCHANGES,
     NS_PER_S,
+    UNKNOWN_FREQUENCY,
     Action,
     Disconnect,
     Failure,
+    Formula,
+    Frequency,
     LeapNotice,
     Measure,
     PeerEstimate,
@@ -37,7 +42,9 @@ from webntpd.ntp.types import (
     Reading,
     Rejection,
     Report,
+    Track,
     Wait,
+    seconds_between,
 )
 
 START_SPREAD = 2.0
@@ -45,20 +52,30 @@ START_SPREAD = 2.0
 MAX_RETRY_AFTER = 86_400.0
 """A Retry-After counts up to this, s: no server may silence a peer for ever."""
 REACH_BITS = 0xFF
-MISSES = 0b111
-"""The polls without an answer that make the filter take in an empty stage (RFC 5905 §13.2)."""
+SUSPEND_UNCERTAINTY = 2e-6
+"""After a suspend the oscillator's frequency is known no better than this, s/s: it has cooled."""
 REFUSALS = {Rejection.HTTP_STATUS, Rejection.HANDSHAKE}
 """Failures by which a server may say that it does not want the load."""
 
 
 class Peer:
-    """The association with one server (RFC 5905 §9)."""
+    """The association with one server (RFC 5905 §9).
 
-    def __init__(self, parameters: PeerParameters, rng: Rng) -> None:
+    `prior` is what is known of the oscillator's frequency before the peer has a line, `slew` the
+    largest rate at which RAW itself may be steered, s/s.
+    """
+
+    def __init__(
+        self,
+        parameters: PeerParameters,
+        rng: Rng,
+        *,
+        prior: Frequency = UNKNOWN_FREQUENCY,
+        slew: float = 0.0,
+    ) -> None:
         self._parameters = parameters
         self._rng = rng
         self._interval_ns = round(parameters.burst_interval * NS_PER_S)
-        self._filter = ClockFilter()
         self._adaptation = PollAdaptation(parameters.minpoll, parameters.maxpoll)
         self._backoff = 0
         self._reach = 0
@@ -69,12 +86,23 @@ class Peer:
         self._poll_began_ns = 0
         self._next_poll_ns = 0
         self._last_was_first = False  # the reading before was a connection's first
-        self._burst: list[Reading] = []  # what the burst has brought so far
 
-        self._estimate: PeerEstimate | None = None
+        self._slew = slew
+        self._window = Window(slew)
+        self._line = Line()
+        self._prior = prior
+        self._fit: Fit | None = None
+        self._resolution_ns = NS_PER_S  # the finest that the server has shown
+        self._exchanges = 0
+        self._best: tuple[Reading, Bounds] | None = None  # this poll's, of the least delay
+        self._began_entry = False  # whether this poll began an entry of the window
         self._settled: PeerEstimate | None = None  # the estimate at the end of the last poll
+
+        self._news = False  # samples have come since the last report
+        self._provenance: Provenance | None = None
         self._leap: LeapNotice | None = None
-        self._used_ns: int | None = None  # of the newest estimate reported fresh
+        self._max_error: float | None = None
+        self._first_reply_ns: int | None = None
         self._last_reply_ns: int | None = None
         self._last_failure: Failure | None = None
         self._rejections: Counter[Rejection] = Counter()
@@ -97,29 +125,25 @@ class Peer:
 
     def on_readings(self, readings: Sequence[Reading], now_ns: int) -> tuple[Action, ...]:
         """The exchange was answered; what it completed may be nothing as yet, or two readings."""
-        self._reach |= 1
-        self._backoff = 0
-        self._last_reply_ns = now_ns
         self._remaining -= 1
-        warm_up = False
-        for reading in readings:
-            if self._is_warm_up(reading):
-                warm_up = True
-            else:
-                self._take(reading, now_ns)
-        if warm_up:
+        if self._take_all(readings, now_ns):
             self._remaining += 1
             return self._measure(now_ns)
         return self._pause(now_ns) if self._remaining else self._end_poll(now_ns)
 
-    def on_failure(self, failure: Failure, now_ns: int) -> tuple[Action, ...]:
-        """The exchange gave no reading. The burst ends: what follows would fail as well."""
+    def on_failure(
+        self, failure: Failure, now_ns: int, readings: Sequence[Reading] = ()
+    ) -> tuple[Action, ...]:
+        """The exchange failed. The burst ends: what follows would fail as well.
+
+        `readings` are of exchanges before it, which were answered but not told of yet.
+        """
+        if readings:
+            self._take_all(readings, now_ns)
         self._rejections[failure.rejection] += 1
         self._last_failure = failure
+        self._last_was_first = False
         self._remaining = 0
-        if not self._reach & MISSES:
-            self._filter.miss(now_ns)
-            self._update_estimate()
         if not self._reach or failure.rejection in REFUSALS:
             self._backoff += self.poll < self._parameters.maxpoll
         if failure.retry_after is not None:
@@ -127,15 +151,18 @@ class Peer:
             self._earliest_ns = max(self._earliest_ns, now_ns + round(pause * NS_PER_S))
         return self._end_poll(now_ns)
 
-    def on_discontinuity(self, now_ns: int) -> tuple[Action, ...]:
-        """The clock was stepped or the machine slept: begin anew, as RFC 5905 §13.2 clears a peer.
+    def on_suspend(self, now_ns: int) -> tuple[Action, ...]:
+        """The machine slept, so that X is another one now: begin anew.
 
-        A Retry-After still holds.
+        The oscillator is the same, so its frequency is kept as a prior. A Retry-After still holds.
         """
-        self._filter.flush()
-        self._update_estimate()
-        self._burst.clear()
-        self._settled = None
+        known = self._frequency
+        self._forget_line(replace(known, uncertainty=max(known.uncertainty, SUSPEND_UNCERTAINTY)))
+        self._window.clear()
+        self._exchanges = 0
+        self._first_reply_ns = self._last_failure = None
+        self._best = None
+        self._news = False
         self._adaptation.reset()
         self._backoff = 0
         self._reach = 0
@@ -153,6 +180,8 @@ class Peer:
         self._filling = filling
         self._remaining = self._parameters.iburst if filling else self._parameters.burst
         self._poll_began_ns = now_ns
+        self._best = None
+        self._began_entry = False
         self._plan_poll()
 
     def _plan_poll(self) -> None:
@@ -166,18 +195,14 @@ class Peer:
         return self._go_on(Wait(self._earliest_ns), now_ns)
 
     def _go_on(self, action: Measure | Wait, now_ns: int) -> tuple[Action, ...]:
-        """The next action of a burst. Only an iburst has news before its end: the stages fill."""
+        """The next action of a burst. Only an iburst has news before its end."""
         return self._then(action, now_ns) if self._filling else (action,)
 
     def _end_poll(self, now_ns: int) -> tuple[Action, ...]:
-        if self._burst:
-            self._insert(best_of(self._burst, now_ns), now_ns)
-            self._burst.clear()
-        estimate, settled = self._estimate, self._settled
-        if estimate is not None and (settled is None or estimate.at_ns > settled.at_ns):
-            if settled is not None:
-                self._adaptation.update(estimate.offset - settled.offset, settled.jitter)
-            self._settled = estimate
+        if self._best is not None:
+            self._extend_line(*self._best)
+            self._best = None
+            self._adapt_poll(now_ns)
         self._plan_poll()
         # An exchange may have taken longer than the whole interval.
         self._next_poll_ns = max(self._next_poll_ns, self._earliest_ns, now_ns + self._interval_ns)
@@ -193,27 +218,103 @@ class Peer:
         self._last_was_first = reading.first
         return warm_up
 
-    def _take(self, reading: Reading, now_ns: int) -> None:
-        """Count a sample. Of a burst the best will stand for the poll; an iburst fills stages."""
+    def _take_all(self, readings: Sequence[Reading], now_ns: int) -> bool:
+        """Take the readings of an answered exchange; True if one of them was a warm-up."""
+        self._reach |= 1
+        self._backoff = 0
+        self._last_reply_ns = now_ns
+        if self._first_reply_ns is None:
+            self._first_reply_ns = now_ns
+        warm_up = False
+        for reading in readings:
+            if self._is_warm_up(reading):
+                warm_up = True
+            else:
+                self._take(reading)
+        return warm_up
+
+    def _take(self, reading: Reading) -> None:
+        """Count a sample, and put its bounds into the window."""
+        bounds = bounds_of(reading, self._finest_resolution_ns(reading))
+        if bounds.delay < 0:  # digits finer than the server really has
+            self._rejections[Rejection.NEGATIVE_DELAY] += 1
+            return
+        self._exchanges += 1
         self._stamps[reading.provenance] += 1
         self._readings.append(reading)
         self._leap = reading.leap
-        if self._filling:
-            self._insert(reading, now_ns)
-        else:
-            self._burst.append(reading)
+        self._max_error = reading.max_error
+        self._provenance = reading.provenance
+        self._news = True
+        self._began_entry |= self._window.add(reading, bounds, self._frequency)
+        self._settle()
+        if self._best is None or bounds.delay < self._best[1].delay:
+            self._best = reading, bounds
 
-    def _insert(self, reading: Reading, now_ns: int) -> None:
-        if self._filter.insert(reading, now_ns, self.poll) is Outcome.POPCORN:
-            self._rejections[Rejection.POPCORN] += 1
-        self._update_estimate()
+    def _finest_resolution_ns(self, reading: Reading) -> int:
+        """What the server's times are cut to, ns: a reply that ends in zeros shows too few digits.
 
-    def _update_estimate(self) -> None:
-        current = self._filter.current
-        if current is None:
-            self._estimate = None
-        else:
-            self._estimate = estimate_of(current, self._parameters, self._leap)
+        A Date is cut to whole seconds, whatever other headers show.
+        """
+        if reading.provenance.formula is Formula.DATE:
+            return reading.resolution_ns
+        self._resolution_ns = min(reading.resolution_ns, self._resolution_ns)
+        return self._resolution_ns
+
+    def _settle(self) -> None:
+        """Make the window agree with itself. If it does not, count that, and ask more often."""
+        settled = self._window.settle(self._frequency)
+        if settled is not Settled.NOTHING:
+            self._rejections[Rejection.CONTRADICTION] += 1
+            self._adaptation.reset()
+        if settled is Settled.ALL:
+            # The line may be at fault, and so may the prior be.
+            self._forget_line(UNKNOWN_FREQUENCY)
+            self._best = None
+
+    def _forget_line(self, prior: Frequency) -> None:
+        self._line.clear()
+        self._fit = None
+        self._prior = prior
+        self._settled = None
+
+    def _extend_line(self, reading: Reading, bounds: Bounds) -> None:
+        """Take the poll's best exchange as a point of the line."""
+        extend = self._line.add if self._began_entry else self._line.replace_last
+        middle_ns = (reading.r1_ns + reading.r4_ns) // 2
+        extend(middle_ns, (bounds.ceiling_ns + bounds.floor_ns) // 2, bounds.delay)
+        self._fit = self._line.fit()
+        self._settle()
+
+    def _adapt_poll(self, now_ns: int) -> None:
+        """Poll more seldom while the estimates follow the line (RFC 5905 §11.3)."""
+        estimate = estimate_of(self._track(now_ns), now_ns, slew=self._slew)
+        before, self._settled = self._settled, estimate
+        if before is not None:
+            elapsed = seconds_between(before.at_ns, now_ns)
+            moved = seconds_between(before.mid_ns, estimate.mid_ns)
+            change = moved - estimate.frequency.value * elapsed
+            self._adaptation.update(change, before.jitter)
+
+    @property
+    def _frequency(self) -> Frequency:
+        """The peer's own: its line's with the prior in it, or the prior."""
+        return self._prior if self._fit is None else blended(self._prior, self._fit.frequency)
+
+    def _track(self, now_ns: int) -> Track:
+        configured = self._parameters.root_dispersion
+        return Track(
+            entries=self._window.entries,
+            frequency=self._frequency,
+            exchanges=self._exchanges,
+            last_reply_ns=now_ns if self._last_reply_ns is None else self._last_reply_ns,
+            sigma=None if self._fit is None else self._fit.sigma,
+            line_start_ns=None if self._fit is None else self._fit.start_ns,
+            root_delay=self._parameters.root_delay,
+            root_error=max(configured, self._max_error or 0.0),
+            provenance=self._provenance,
+            leap=self._leap,
+        )
 
     def _then(self, action: Measure | Wait, now_ns: int) -> tuple[Action, ...]:
         """The action, behind a report if there is news."""
@@ -222,8 +323,7 @@ class Peer:
             return (action,)
         self._reported = replace(report, readings=())
         self._readings.clear()
-        if report.fresh and report.estimate is not None:
-            self._used_ns = report.estimate.at_ns
+        self._news = False
         return (Report(report), action)
 
     def _report(self, now_ns: int) -> PeerReport:
@@ -231,24 +331,16 @@ class Peer:
             name=self._parameters.name,
             reach=self._reach,
             poll=self.poll,
-            estimate=self._estimate,
-            fresh=self._is_fresh(),
+            track=self._track(now_ns) if self._window.entries else None,
+            fresh=self._news and self._exchanges >= MIN_EXCHANGES,
             at_ns=now_ns,
             next_poll_ns=self._next_poll_ns,
             readings=tuple(self._readings),
+            first_reply_ns=self._first_reply_ns,
             last_reply_ns=self._last_reply_ns,
             last_failure=self._last_failure,
             rejections=dict(self._rejections),
             stamps=dict(self._stamps),
             prefer=self._parameters.prefer,
             noselect=self._parameters.noselect,
-        )
-
-    def _is_fresh(self) -> bool:
-        """Whether the estimate is worth a publication: it is fit, and newer than any before."""
-        estimate = self._estimate
-        return (
-            estimate is not None
-            and estimate.stages >= MIN_SAMPLES
-            and (self._used_ns is None or estimate.at_ns > self._used_ns)
         )

@@ -2,8 +2,8 @@
 
 The RFC takes the system's offset for the sign of it. Here data flows one way, from the peers to
 the system, and a peer's own offset will not do: one with a constant bias would never slow down.
-So a peer goes by the *change* of its offset from one poll to the next, beside the jitter that it
-had before: a jitter which already has the change in it is never exceeded (see the filter).
+So a peer goes by how far its guess moves away from its line between two polls, beside the jitter
+that it had before: a jitter which already has the change in it is hardly ever exceeded.
 """
 
 from collections.abc import Callable

@@ -1,82 +1,210 @@
 """The system process (RFC 5905 §11): from the peers' reports to one estimate, or to none.
 
-A vote is a pure function of the reports. No majority, no estimate: a wrong time is worse than no
-time, and whoever disciplines the clock coasts well without us.
+A vote depends on the last report of each peer, on the frequency that they have together, and on
+the vote before: falsetickers have no say in the frequency. No majority, no estimate: a wrong time
+is worse than no time, and every consumer coasts well without us.
 
-A peer that was not asked yet, or is reachable but has too few samples, has no vote, but counts as
+A peer that was not asked yet, or that has too few samples for a moment, has no vote, but counts as
 one of those whose majority it takes. So the first of several to be ready, which may be the liar
 among them, does not speak for all at the start. A dead peer counts for nothing.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 
-from webntpd.ntp.selection import Candidate, cluster, combine, select
+from webntpd.ntp.bounds import estimate_of, guess_rate
+from webntpd.ntp.oscillator import MEMORY, common_frequency, is_shock
+from webntpd.ntp.selection import Candidate, combine, gate, select
 from webntpd.ntp.types import (
     MAXDIST,
-    MIN_SAMPLES,
-    PHI,
+    MIN_EXCHANGES,
+    NS_PER_S,
     Estimate,
+    Frequency,
     Leap,
     NoEstimate,
+    PeerEstimate,
     PeerReport,
     SystemParameters,
     Tally,
     Verdict,
+    seconds_between,
 )
 
 INCUMBENT_BONUS = 0.5
 """The system peer stays so until another has less than this share of its distance: two peers that
 are as good as each other would otherwise take turns."""
+UNDECIDED_TIME = 30.0
+"""A peer counts as undecided until so long after its first answer, s. Without an end one flaky peer
+would silence a healthy one for up to 27 minutes."""
+STALE_TIME = 2100.0
+STALE_POLLS = 8
+"""A peer that was not heard for longer than both of these, s and polls, has no vote."""
+JITTER_SHARE = 3.0
+"""A speaker's distance has so many jitters in it."""
 NO_LEAPS: Mapping[str, Leap] = MappingProxyType({})
 
 
-def vote(
-    reports: Iterable[PeerReport],
-    parameters: SystemParameters,
-    now_ns: int,
-    *,
-    leaps: Mapping[str, Leap] = NO_LEAPS,
-    incumbent: str | None = None,
-) -> Verdict:
-    """The outcome of the latest reports of all peers at monotonic `now_ns`.
+class System:
+    """Holds each peer's last report, and decides what is published."""
 
-    `leaps` has the warning that each peer's notice amounts to, by name; `incumbent` is the system
-    peer of the vote before.
-    """
-    reports = tuple(reports)
-    candidates = [
-        candidate
-        for report in reports
-        if (candidate := candidate_of(report, parameters, now_ns)) is not None
-    ]
-    undecided = sum(map(is_undecided, reports))
-    tallies = {report.name: Tally.UNFIT for report in reports}
-    tallies |= {candidate.name: Tally.FALSETICKER for candidate in candidates}
+    def __init__(self, parameters: SystemParameters, names: Iterable[str] = ()) -> None:
+        self._parameters = parameters
+        self._reports: dict[str, PeerReport] = {}
+        self._horizons: dict[str, int] = {}
+        self._common: Frequency | None = None
+        self._falsetickers: frozenset[str] = frozenset()
+        self._incumbent: str | None = None
+        self._names: tuple[str, ...] = tuple(names)
 
-    intersection = select(candidates, len(candidates) + undecided)
-    if intersection is None:
-        return Verdict(why_none(candidates, undecided), tallies)
-    truechimers = [candidate for candidate in candidates if intersection.meets(candidate)]
-    survivors = cluster(truechimers)
-    names = tuple(survivor.name for survivor in survivors)
-    tallies |= {truechimer.name: Tally.OUTLIER for truechimer in truechimers}
-    tallies |= dict.fromkeys(names, Tally.SURVIVOR)
-    if len(truechimers) < parameters.minimum_agreeing:
-        return Verdict(NoEstimate.TOO_FEW, tallies, names)
+    @property
+    def reports(self) -> tuple[PeerReport, ...]:
+        """The last report of each peer that has made one, in the order of configuration."""
+        return tuple(self._reports[name] for name in self._names if name in self._reports)
 
-    combination = combine(survivors, intersection)
-    system_peer = elect([s for s in survivors if s.name in combination.weights], incumbent)
-    tallies[system_peer] = Tally.SYSTEM_PEER
-    estimate = Estimate(
-        offset=combination.offset,
-        jitter=combination.jitter,
-        root_distance=combination.distance,
-        at_ns=now_ns,
-        system_peer=system_peer,
-        leap=majority_warning([leaps.get(name, Leap.NONE) for name in names]),
-    )
-    return Verdict(estimate, tallies, names, combination.weights)
+    def configure(self, parameters: SystemParameters, names: Iterable[str]) -> None:
+        """Take new parameters, and the names of the peers that there are from now on."""
+        self._parameters = parameters
+        self._names = tuple(names)
+        self._reports = {name: each for name, each in self._reports.items() if name in self._names}
+        self._horizons = {n: each for n, each in self._horizons.items() if n in self._names}
+
+    def forget(self) -> None:
+        """The machine slept: X is another one now, and the peers begin anew."""
+        self._reports.clear()
+        self._horizons.clear()
+
+    def on_report(self, report: PeerReport) -> None:
+        """Take a peer's report in the place of its last one; reports of strangers are ignored."""
+        if report.name in self._names:
+            self._reports[report.name] = report
+
+    def vote(
+        self,
+        now_ns: int,
+        *,
+        leaps: Mapping[str, Leap] = NO_LEAPS,
+        barred: frozenset[str] = frozenset(),
+    ) -> Verdict:
+        """The outcome of the latest reports of all peers at RAW `now_ns`.
+
+        `leaps` has the warning of each peer that can know of leap seconds, by name. Peers in
+        `barred` are measured but have no vote.
+        """
+        self._update_frequency(now_ns)
+        estimates = self._estimates(now_ns)
+        ballot = [report for report in self.reports if report.name not in barred]
+        verdict = self._verdict(ballot, estimates, leaps, now_ns)
+        tallies = verdict.tallies
+        self._falsetickers = frozenset(n for n, t in tallies.items() if t is Tally.FALSETICKER)
+        if isinstance(verdict.estimate, Estimate):
+            self._incumbent = verdict.estimate.system_peer
+        return verdict
+
+    def _update_frequency(self, now_ns: int) -> None:
+        before, self._common = self._common, common_frequency(self._frequencies(now_ns))
+        if is_shock(before, self._common):
+            for report in self.reports:
+                if report.track and report.track.line_start_ns is not None:
+                    self._horizons[report.name] = report.track.line_start_ns
+
+    def _frequencies(self, now_ns: int) -> list[Frequency]:
+        """Those of all peers' lines that count: a falseticker's counts if no other is left."""
+        heard = {
+            report.name: report.track.frequency
+            for report in self.reports
+            if report.track
+            and report.track.sigma is not None
+            and seconds_between(report.track.last_reply_ns, now_ns) <= MEMORY
+        }
+        trusted = [each for name, each in heard.items() if name not in self._falsetickers]
+        return trusted or list(heard.values())
+
+    def _estimates(self, now_ns: int) -> dict[str, PeerEstimate]:
+        return {
+            report.name: estimate_of(
+                report.track,
+                now_ns,
+                self._common,
+                horizon_ns=self._horizons.get(report.name),
+                slew=self._parameters.slew,
+            )
+            for report in self.reports
+            if report.track
+        }
+
+    def _verdict(
+        self,
+        ballot: Sequence[PeerReport],
+        estimates: Mapping[str, PeerEstimate],
+        leaps: Mapping[str, Leap],
+        now_ns: int,
+    ) -> Verdict:
+        fit = {
+            report.name: estimates[report.name]
+            for report in ballot
+            if report.name in estimates
+            and not report.noselect
+            and is_fit(report, estimates[report.name], now_ns)
+        }
+        base_ns = next((each.mid_ns for each in fit.values()), 0)
+        candidates = [
+            self._candidate(report, fit[report.name], base_ns, now_ns)
+            for report in ballot
+            if report.name in fit
+        ]
+        undecided = sum(is_undecided(report, now_ns) for report in ballot)
+        tallies = dict.fromkeys((report.name for report in self.reports), Tally.UNFIT)
+        tallies |= dict.fromkeys(fit, Tally.FALSETICKER)
+
+        def nothing(reason: NoEstimate) -> Verdict:
+            return Verdict(reason, tallies, estimates, frequency=self._common)
+
+        intersection = select(candidates, len(candidates) + undecided)
+        if intersection is None:
+            return nothing(why_none(candidates, undecided))
+        truechimers = [each for each in candidates if intersection.meets(each)]
+        tallies |= dict.fromkeys((each.name for each in truechimers), Tally.OUTLIER)
+        if len(truechimers) < self._parameters.minimum_agreeing:
+            return nothing(NoEstimate.TOO_FEW)
+
+        combination = combine(gate(truechimers), intersection)
+        tallies |= dict.fromkeys(combination.weights, Tally.SURVIVOR)
+        speakers = [each for each in candidates if each.name in combination.weights]
+        system_peer = elect(speakers, self._incumbent)
+        tallies[system_peer] = Tally.SYSTEM_PEER
+        agreeing = [each.name for each in truechimers]
+        estimate = Estimate(
+            at_ns=now_ns,
+            x_ns=base_ns + round(combination.mid * NS_PER_S),
+            error=combination.error,
+            growth=max(estimates[name].growth for name in agreeing),
+            jitter=combination.jitter,
+            frequency=replace(
+                self._common or estimates[system_peer].frequency,
+                wander=max(estimates[name].frequency.wander for name in agreeing),
+            ),
+            system_peer=system_peer,
+            leap=majority_warning([leaps[name] for name in agreeing if name in leaps]),
+        )
+        return Verdict(estimate, tallies, estimates, combination.weights, self._common)
+
+    def _candidate(
+        self, report: PeerReport, estimate: PeerEstimate, base_ns: int, now_ns: int
+    ) -> Candidate:
+        """A peer as the selection sees it, in seconds relative to `base_ns`."""
+        rate = guess_rate(self._common, estimate.frequency) + self._parameters.slew
+        silence = seconds_between(report.last_reply_ns or now_ns, now_ns)
+        return Candidate(
+            report.name,
+            mid=(estimate.mid_ns - base_ns) / NS_PER_S,
+            low=(estimate.low_ns - base_ns) / NS_PER_S,
+            high=(estimate.high_ns - base_ns) / NS_PER_S,
+            jitter=estimate.jitter,
+            distance=estimate.half_width + rate * silence + JITTER_SHARE * estimate.jitter,
+            prefer=report.prefer,
+        )
 
 
 def calls_for_publication(verdict: Verdict, report: PeerReport) -> bool:
@@ -87,29 +215,23 @@ def calls_for_publication(verdict: Verdict, report: PeerReport) -> bool:
     return report.fresh and report.name in verdict.weights
 
 
-def candidate_of(report: PeerReport, parameters: SystemParameters, now_ns: int) -> Candidate | None:
-    """A peer as the selection sees it, or None if it has no vote."""
-    estimate = report.estimate
-    if estimate is None or report.noselect or not is_fit(report, parameters, now_ns):
-        return None
-    distance = estimate.root_distance(now_ns, parameters.min_dispersion)
-    return Candidate(report.name, estimate.offset, distance, estimate.jitter, report.prefer)
-
-
-def is_fit(report: PeerReport, parameters: SystemParameters, now_ns: int) -> bool:
+def is_fit(report: PeerReport, estimate: PeerEstimate, now_ns: int) -> bool:
     """Whether a peer's estimate is good enough to be used at all (RFC 5905 A.5.5.3)."""
-    estimate = report.estimate
-    if estimate is None or not report.reach or estimate.stages < MIN_SAMPLES:
+    if report.track is None or report.track.exchanges < MIN_EXCHANGES:
         return False
-    distance = estimate.root_distance(now_ns, parameters.min_dispersion)
-    return distance <= MAXDIST + PHI * 2.0**report.poll
+    silence = seconds_between(report.track.last_reply_ns, now_ns)
+    stale = silence > max(STALE_TIME, STALE_POLLS * 2.0**report.poll)
+    return not stale and estimate.half_width <= MAXDIST
 
 
-def is_undecided(report: PeerReport) -> bool:
+def is_undecided(report: PeerReport, now_ns: int) -> bool:
     """Whether a peer may have a vote soon: its first answer is due, or its next few samples."""
-    few = report.estimate is None or report.estimate.stages < MIN_SAMPLES
-    untried = report.last_reply_ns is None and report.last_failure is None
-    return few and (report.reach != 0 or untried) and not report.noselect
+    few = report.track is None or report.track.exchanges < MIN_EXCHANGES
+    if report.noselect or not few:
+        return False
+    if report.first_reply_ns is None:
+        return report.last_failure is None
+    return seconds_between(report.first_reply_ns, now_ns) < UNDECIDED_TIME
 
 
 def why_none(candidates: Sequence[Candidate], undecided: int) -> NoEstimate:
@@ -120,7 +242,7 @@ def why_none(candidates: Sequence[Candidate], undecided: int) -> NoEstimate:
 
 
 def elect(speakers: Sequence[Candidate], incumbent: str | None) -> str:
-    """The name of the system peer: the one of least root distance, with a bonus for staying."""
+    """The name of the system peer: the one of least distance, with a bonus for staying."""
 
     def standing(candidate: Candidate) -> float:
         bonus = INCUMBENT_BONUS if candidate.name == incumbent else 1.0
@@ -130,7 +252,7 @@ def elect(speakers: Sequence[Candidate], incumbent: str | None) -> str:
 
 
 def majority_warning(warnings: Sequence[Leap]) -> Leap:
-    """The leap warning that more than half of the survivors give, else none."""
+    """The leap warning that more than half of the peers give, else none."""
     for warning in (Leap.INSERT, Leap.DELETE):
         if 2 * warnings.count(warning) > len(warnings):
             return warning

@@ -1,29 +1,25 @@
 """The values that travel from an exchange to a refclock, and the parameters of each step.
 
-Everything here is immutable. Instants are integer nanoseconds: `*_ns` of a wall clock are Unix
-time, `now_ns` and `at_ns` are of a monotonic clock, and the two are never mixed. Differences
-(offset, delay, dispersion, jitter, distances) are float seconds; the sign of an offset is RFC
-5905's: positive when the local clock is behind the true time.
+Everything here is immutable. Instants are integer nanoseconds on one of two scales, which are never
+mixed: the wall clock (CLOCK_REALTIME, Unix time), which the consumer steers, and RAW
+(CLOCK_MONOTONIC_RAW), which nobody steers. `now_ns` and `at_ns` are RAW. What is estimated is
+X = true time - RAW, in integer nanoseconds; an offset is X - (wall - RAW) at one instant.
+Differences (offset, delay, dispersion, jitter, bounds) are float seconds; the sign of an offset is
+RFC 5905's: positive when the local clock is behind the true time.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
+from typing import Protocol
 
 NS_PER_S = 1_000_000_000
 
-PHI = 15e-6
-"""Frequency tolerance, s/s (RFC 5905 §7.2)."""
-MAXDISP = 16.0
-"""Maximum dispersion, s: that of a filter stage which holds no sample."""
 MAXDIST = 1.5
-"""Distance threshold, s: a peer whose root distance is larger is unfit."""
-MINDISP = 5e-6
-"""Minimum dispersion increment, s. RFC 5905 has 5 ms, which would hide every difference between
-peers whose errors are microseconds."""
-MIN_SAMPLES = 4
-"""A filter with fewer samples is not fit to vote. RFC 5905 says the same by other means: the
-MAXDISP of its empty stages keeps the distance above MAXDIST until there are four samples."""
+"""Distance threshold, s (RFC 5905 A.5.5.3): a peer whose bound is wider is unfit."""
+MIN_EXCHANGES = 4
+"""A peer with fewer exchanges is not fit to vote. RFC 5905 says the same by other means: the
+MAXDISP of empty filter stages keeps the distance above MAXDIST until there are four samples."""
 
 
 class Leap(IntEnum):
@@ -32,6 +28,13 @@ class Leap(IntEnum):
     NONE = 0
     INSERT = 1
     DELETE = 2
+
+
+class Smear(StrEnum):
+    """How a server's clock passes a leap second."""
+
+    NONE = "none"  # it steps or repeats a second, as UTC does
+    NOON_TO_NOON = "noon-to-noon"  # linearly, from 12 h before the leap second to 12 h after it
 
 
 class Rejection(StrEnum):
@@ -53,8 +56,9 @@ class Rejection(StrEnum):
     UNSYNCHRONISED = "unsynchronised"  # the server says sync: false
     NEGATIVE_DELAY = "negative-delay"
     DISORDERED = "disordered"  # T4 before T1 or T3 before T2
-    STEPPED = "stepped"  # the local clock jumped during the exchange
-    POPCORN = "popcorn"  # RFC 5905 A.5.2: a spike
+    STEPPED = "stepped"  # the local clock was set during the exchange
+    TOO_QUICK = "too-quick"  # the claimed delay is less than the kernel's own round trips allow
+    CONTRADICTION = "contradiction"  # the peer's bounds exclude each other: older ones are dropped
 
 
 class StampSource(StrEnum):
@@ -66,10 +70,14 @@ class StampSource(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """One of the client's own timestamps: wall clock and monotonic clock at the same instant."""
+    """One of the client's own timestamps: one instant on both scales.
+
+    `raw_ns` errs on the safe side: it is early where the stamp is of a departure, and late where it
+    is of an arrival.
+    """
 
     wall_ns: int
-    monotonic_ns: int
+    raw_ns: int
     source: StampSource
 
 
@@ -106,38 +114,37 @@ class LeapNotice:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One completed exchange: four wall-clock timestamps and what is known of their quality.
+    """One completed exchange: its timestamps and what is known of their quality.
 
-    `at_ns` is the monotonic instant of T4. `precision` is rho_server + rho_local of RFC 5905 §8
-    in seconds. `first` marks the first exchange on a new connection. `max_error` is the server's
-    `maxerr` in seconds, where it sent one.
+    `t1_ns` to `t4_ns` are wall-clock times, T2 and T3 the server's, T1 and T4 ours. `r1_ns` and
+    `r4_ns` are T1 and T4 on the RAW scale. The server cuts its times to `resolution_ns`, as far as
+    this one reply shows. `precision` is rho_server + rho_local of RFC 5905 §8 in seconds. `first`
+    marks the first exchange on a new connection. `max_error` is the server's `maxerr` in seconds,
+    where it sent one; `leap` is None where the server cannot know of leap seconds.
     """
 
     t1_ns: int
     t2_ns: int
     t3_ns: int
     t4_ns: int
-    at_ns: int
+    r1_ns: int
+    r4_ns: int
     precision: float
     provenance: Provenance
+    resolution_ns: int = 1
     first: bool = False
     leap: LeapNotice | None = None
     max_error: float | None = None
 
     @property
-    def offset(self) -> float:
-        """True time minus local time, s (RFC 5905 §8). Halved as integers: floats lose digits."""
-        return ((self.t2_ns - self.t1_ns) + (self.t3_ns - self.t4_ns)) / 2 / NS_PER_S
+    def at_ns(self) -> int:
+        """The RAW instant at which the reply came."""
+        return self.r4_ns
 
     @property
     def delay(self) -> float:
-        """Round trip less the server's own time, s (RFC 5905 §8)."""
-        return ((self.t4_ns - self.t1_ns) - (self.t3_ns - self.t2_ns)) / NS_PER_S
-
-    @property
-    def dispersion(self) -> float:
-        """epsilon_0 = rho_server + rho_local + PHI * (T4 - T1), s (RFC 5905 §8)."""
-        return self.precision + PHI * (self.t4_ns - self.t1_ns) / NS_PER_S
+        """Round trip by RAW less the server's own time, s (RFC 5905 §8)."""
+        return ((self.r4_ns - self.r1_ns) - (self.t3_ns - self.t2_ns)) / NS_PER_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,54 +157,152 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
-class PeerEstimate:
-    """What a peer's filter holds to be the offset, as of the sample taken at `at_ns`.
+class Frequency:
+    """dX/dRAW, by which the true time gains on the local oscillator, s/s.
 
-    `root_delay` and `root_dispersion` are of the server's own path to true time, s. `stages` is
-    the number of samples that the filter holds.
+    `uncertainty` is one standard deviation of `value`; `wander` is how fast `value` itself may
+    change, s/s per s.
     """
 
-    offset: float
+    value: float
+    uncertainty: float
+    wander: float
+
+
+UNKNOWN_FREQUENCY = Frequency(0.0, 170e-6, 1e-9)
+"""The prior of an oscillator that was never measured: three times its uncertainty are 510 ppm, and
+no oscillator is off by more. With a third of that, one that is 200 ppm off would never publish."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """The two bounds of X that one poll of a peer gave, each with the RAW instant it is of.
+
+    X <= `ceiling_ns` at `ceiling_at_ns`, and X >= `floor_ns` at `floor_at_ns`. `delay` is the least
+    ceiling - floor of a single exchange of the poll, s.
+    """
+
+    ceiling_ns: int
+    ceiling_at_ns: int
+    floor_ns: int
+    floor_at_ns: int
     delay: float
-    dispersion: float
-    jitter: float
-    at_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """What a peer has measured: its window of bounds, oldest first, and its line.
+
+    `frequency` is the line's, or the prior while there is no line; `sigma` is the line's weighted
+    residual standard deviation in s and `line_start_ns` its first point, both None without a line.
+    `exchanges` are counted since the peer's start or a suspend. `root_error` is the larger of what
+    the server says of its own clock and what is configured, s; `root_delay` is as configured, s.
+    """
+
+    entries: tuple[Entry, ...]
+    frequency: Frequency
+    exchanges: int
+    last_reply_ns: int
+    sigma: float | None = None
+    line_start_ns: int | None = None
     root_delay: float = 0.0
-    root_dispersion: float = 0.0
+    root_error: float = 0.0
     provenance: Provenance | None = None
     leap: LeapNotice | None = None
-    stages: int = 8
 
-    def root_distance(self, now_ns: int, min_dispersion: float = MINDISP) -> float:
-        """Lambda, s: the bound on this estimate's error at `now_ns` (RFC 5905 A.5.5.2)."""
-        return (
-            max(min_dispersion, self.root_delay + self.delay) / 2
-            + self.root_dispersion
-            + self.dispersion
-            + PHI * (now_ns - self.at_ns) / NS_PER_S
-            + self.jitter
-        )
+
+def seconds_between(earlier_ns: int, later_ns: int) -> float:
+    """The seconds from one instant to another on the same scale."""
+    return (later_ns - earlier_ns) / NS_PER_S
+
+
+class Guess(Protocol):
+    """A guess of X: as of which instant, how X moves after it, and how its bound grows."""
+
+    @property
+    def at_ns(self) -> int: ...
+    @property
+    def frequency(self) -> Frequency: ...
+    @property
+    def growth(self) -> float: ...
+
+
+def carried(guess: Guess, x_ns: int, raw_ns: int, wall_ns: int) -> float:
+    """X, as guessed, carried to RAW `raw_ns`, less wall - RAW at that instant: the offset, s."""
+    moved = guess.frequency.value * seconds_between(guess.at_ns, raw_ns)
+    return (x_ns - (wall_ns - raw_ns)) / NS_PER_S + moved
+
+
+def aging(guess: Guess, raw_ns: int) -> float:
+    """How much the bound of a guess has grown until RAW `raw_ns`, s."""
+    elapsed = seconds_between(guess.at_ns, raw_ns)
+    return (guess.growth + guess.frequency.wander * elapsed / 2) * elapsed
+
+
+@dataclass(frozen=True, slots=True)
+class PeerEstimate:
+    """What a peer's measurements say of X at RAW `at_ns`.
+
+    The truth lies between `low_ns` and `high_ns` if the server is right; `mid_ns`, between them, is
+    the best guess. From `at_ns` on the guess moves by `frequency`, and each bound moves away from
+    it by `growth` s/s and by half of the frequency's wander s/s per s. `jitter` (sigma) and
+    `delay`, the least of the window, are in seconds.
+    """
+
+    at_ns: int
+    mid_ns: int
+    low_ns: int
+    high_ns: int
+    frequency: Frequency
+    growth: float
+    jitter: float
+    delay: float
+    root_delay: float = 0.0
+    root_error: float = 0.0
+    provenance: Provenance | None = None
+    leap: LeapNotice | None = None
+
+    @property
+    def half_width(self) -> float:
+        """Half of the distance between the bounds at `at_ns`, s."""
+        return (self.high_ns - self.low_ns) / 2 / NS_PER_S
+
+    def offset(self, raw_ns: int, wall_ns: int) -> float:
+        """The offset of a wall clock that showed `wall_ns` at RAW `raw_ns`, s."""
+        return carried(self, self.mid_ns, raw_ns, wall_ns)
+
+    def error_bound(self, raw_ns: int) -> float:
+        """The bound of that offset's error, s: it reaches to the farther end, and grows."""
+        farther_ns = max(self.high_ns - self.mid_ns, self.mid_ns - self.low_ns)
+        return farther_ns / NS_PER_S + aging(self, raw_ns)
+
+    @property
+    def dispersion(self) -> float:
+        """The part of the half width that is not the delay's, s."""
+        return max(0.0, self.half_width - self.delay / 2)
 
 
 @dataclass(frozen=True, slots=True)
 class PeerReport:
     """A peer's state after an event, for the system process and for every view.
 
-    `fresh` says that `estimate` is newer than in any fresh report before, and worth a publication:
-    not in the middle of a burst, nor with fewer than MIN_SAMPLES. `reach` is the 8-bit register,
-    `poll` log2 seconds, `next_poll_ns` monotonic. `readings` are the samples that the event itself
-    brought: each is in one report only. `stamps` counts the good samples since the start by what
-    they were made of.
+    `track` is None until something was measured. `fresh` says that the event ended an answered
+    poll, or, in an iburst, that at least MIN_EXCHANGES exchanges were answered: then `track` has
+    something new to publish. `reach` is the 8-bit register, `poll` log2 seconds, `next_poll_ns`
+    RAW. `first_reply_ns` is of the first answer since the peer's start or a suspend. `readings` are
+    the samples that the event itself brought: each is in one report only. `stamps` counts the good
+    samples since the start by what they were made of.
     """
 
     name: str
     reach: int
     poll: int
-    estimate: PeerEstimate | None
+    track: Track | None
     fresh: bool
     at_ns: int
     next_poll_ns: int
     readings: tuple[Reading, ...] = ()
+    first_reply_ns: int | None = None
     last_reply_ns: int | None = None
     last_failure: Failure | None = None
     rejections: Mapping[Rejection, int] = field(default_factory=dict)
@@ -232,32 +337,51 @@ class NoEstimate(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """The combined offset of the survivors at monotonic `at_ns`: what refclocks publish.
+    """The combined X of the peers that speak, at RAW `at_ns`.
 
-    `root_distance` bounds the error, s, as long as a majority of the peers tells the truth;
-    `system_peer` is the preferred survivor, else the one of least root distance.
+    `error` bounds its error, s, as long as a majority of the peers tells the truth; from `at_ns` on
+    it grows as a PeerEstimate's bounds do. X moves by `frequency`, the oscillator's, as all peers
+    together measure it. `system_peer` is the preferred speaker, else the one of the narrowest
+    bounds.
     """
 
-    offset: float
-    jitter: float
-    root_distance: float
     at_ns: int
+    x_ns: int
+    error: float
+    growth: float
+    jitter: float
+    frequency: Frequency
     system_peer: str
     leap: Leap = Leap.NONE
+
+    def offset(self, raw_ns: int, wall_ns: int) -> float:
+        """The offset of a wall clock that showed `wall_ns` at RAW `raw_ns`, s."""
+        return carried(self, self.x_ns, raw_ns, wall_ns)
+
+    def error_bound(self, raw_ns: int) -> float:
+        """The bound of that offset's error, s: it grows with age."""
+        return self.error + aging(self, raw_ns)
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """The outcome of one vote: an estimate or the reason for none, and each peer's tally.
 
-    `weights` are the shares in the estimate's offset of those who speak: the preferred survivors,
-    else all; they sum to 1.
+    `estimates` are those of all peers that have measured anything, by name. `speakers` are the
+    peers that the estimate is made of, and `weights` their shares, which sum to 1. `frequency` is
+    the oscillator's as the peers measure it, None while no peer has a line.
     """
 
     estimate: Estimate | NoEstimate
     tallies: Mapping[str, Tally]
-    survivors: tuple[str, ...] = ()
+    estimates: Mapping[str, PeerEstimate] = field(default_factory=dict)
     weights: Mapping[str, float] = field(default_factory=dict)
+    frequency: Frequency | None = None
+
+    @property
+    def speakers(self) -> tuple[str, ...]:
+        """The peers that the estimate is made of, the heaviest first."""
+        return tuple(sorted(self.weights, key=lambda name: (-self.weights[name], name)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,14 +415,19 @@ class PeerParameters:
     noselect: bool = False
     root_delay: float = 0.0
     root_dispersion: float = 0.0
+    smear: Smear = Smear.NONE
 
 
 @dataclass(frozen=True, slots=True)
 class SystemParameters:
-    """How the peers are voted on: `minimum_agreeing` survivors are needed to publish."""
+    """How the peers are voted on: `minimum_agreeing` peers that agree are needed to publish.
+
+    `slew` is the largest rate at which RAW itself may be steered, s/s: 0 but for a machine without
+    CLOCK_MONOTONIC_RAW.
+    """
 
     minimum_agreeing: int = 1
-    min_dispersion: float = MINDISP
+    slew: float = 0.0
 
 
 # What a peer asks of its task. Every answer of a peer ends with exactly one Measure or Wait.
@@ -313,7 +442,7 @@ class Measure:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Call on_timer at monotonic `until_ns`, or on_discontinuity when that comes first."""
+    """Call on_timer at RAW `until_ns`, or on_suspend when that comes first."""
 
     until_ns: int
 

@@ -2,25 +2,43 @@
 
 The servers are asked one after the other: samples that are taken at the same time queue behind
 each other, and that would be measured as jitter. What is shown is what the daemon would make of
-the same samples: the clock filter's best one, and the vote if there are several servers.
+the same samples: each server's guess and its bounds, and the vote if there are several servers.
+
+A survey is too short to measure the oscillator. The wall clock stands in for that: a consumer has
+steered it to run at the right rate, and the bounds do not rely on it.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import sqrt
 
 import trio
 
-from webntpd.clock import Clock
+from webntpd.clock import Clock, Pair, read_pair
 from webntpd.config import PeerSpec
 from webntpd.exchange import Exchange, ExchangeError, ExchangeParameters
 from webntpd.exchange.factory import make_exchange
 from webntpd.leap import warning_from
-from webntpd.ntp.filter import estimate_of, evaluate
-from webntpd.ntp.selection import Candidate, Combination, cluster, combine, select
-from webntpd.ntp.types import Failure, Leap, PeerEstimate, Reading
+from webntpd.ntp.bounds import Window, bounds_of, estimate_of
+from webntpd.ntp.selection import Candidate, combine, gate, select
+from webntpd.ntp.system import JITTER_SHARE, majority_warning
+from webntpd.ntp.types import (
+    NS_PER_S,
+    UNKNOWN_FREQUENCY,
+    Entry,
+    Failure,
+    Frequency,
+    Leap,
+    PeerEstimate,
+    PeerParameters,
+    Reading,
+    Track,
+)
 
 INTERVAL = 0.1
 """Between two samples, s: what queued on the way for one is gone at the next."""
+MAX_FREQUENCY = 500e-6
+"""A wall clock that runs faster or slower than this, s/s, is being slewed."""
 
 Progress = Callable[[str], None]
 Connect = Callable[[ExchangeParameters, Clock, trio.Nursery], Exchange]
@@ -28,14 +46,36 @@ Connect = Callable[[ExchangeParameters, Clock, trio.Nursery], Exchange]
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came of one server. `error` bounds the estimate's error, s."""
+    """The outcome for one server: the offset, and the bound of its error, s.
+
+    `estimate` and both are as of the server's last sample; without a sample there are none.
+    """
 
     spec: PeerSpec
-    samples: int
+    samples: int = 0
+    track: Track | None = None
     estimate: PeerEstimate | None = None
+    offset: float = 0.0
     error: float = 0.0
     leap: Leap = Leap.NONE
     failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """What a majority says together: the offset when the wall clock showed `wall_ns`.
+
+    `error` bounds the offset's error, s. `agreeing` are the servers of the majority, and
+    `survivors` those of them that the offset is combined from.
+    """
+
+    wall_ns: int
+    offset: float
+    error: float
+    jitter: float
+    leap: Leap
+    agreeing: tuple[str, ...]
+    survivors: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +83,7 @@ class Survey:
     """All answers, and what they say together; None if no majority of them agrees."""
 
     answers: tuple[Answer, ...]
-    combined: Combination | None
-    survivors: tuple[str, ...] = ()
+    combined: Agreement | None
 
     @property
     def complete(self) -> bool:
@@ -60,9 +99,10 @@ async def survey(
     connect: Connect = make_exchange,
 ) -> Survey:
     """Take `samples` samples of each server. `progress` is told in words how far it is."""
+    start = read_pair(clock)
     answers = [await ask(spec, samples, clock, progress, connect) for spec in specs]
     progress("")
-    return vote(answers)
+    return Survey(tuple(answers), vote(answers, start, read_pair(clock), clock.slew))
 
 
 async def ask(
@@ -71,6 +111,7 @@ async def ask(
     """One server's answer. The first failure ends it: what follows would fail as well."""
     readings: list[Reading] = []
     failure = None
+    start = read_pair(clock)
     async with trio.open_nursery() as nursery:
         exchange = connect(spec.exchange, clock, nursery)
         try:
@@ -78,9 +119,14 @@ async def ask(
                 exchange, samples, readings, lambda text: progress(f"{spec.name}: {text}")
             )
         except ExchangeError as error:
+            readings += error.readings
             failure = error.failure
+        end = read_pair(clock)
         await exchange.aclose()
-    return answer_of(spec, usable(readings), failure, clock)
+    found = track_of(usable(readings), spec.peer, wall_frequency(start, end), clock.slew)
+    return (
+        answer_of(spec, found, failure, end, clock.slew) if found else Answer(spec, failure=failure)
+    )
 
 
 async def _collect(
@@ -96,38 +142,147 @@ async def _collect(
 
 
 def usable(readings: Sequence[Reading]) -> Sequence[Reading]:
-    """All but the first on a connection, the delay of which has the connection's start in it."""
-    return readings[1:] if len(readings) > 1 and readings[0].first else readings
+    """All but the first on a connection, the delay of which has the connection's start in it.
+
+    A server that hangs up after each reply has no others; then only the very first is left out.
+    """
+    before = [None, *readings]
+    warm = [
+        reading
+        for previous, reading in zip(before, readings, strict=False)
+        if not reading.first or (previous and previous.first)
+    ]
+    return warm or readings
 
 
 def answer_of(
-    spec: PeerSpec, readings: Sequence[Reading], failure: Failure | None, clock: Clock
+    spec: PeerSpec, track: Track, failure: Failure | None, now: Pair, slew: float = 0.0
 ) -> Answer:
-    """What the clock filter makes of the readings."""
-    if not readings:
-        return Answer(spec, 0, failure=failure)
-    now_ns = clock.monotonic_ns()
-    estimate = estimate_of(evaluate(readings, now_ns), spec.peer, readings[-1].leap)
+    """What a server's track says of the wall clock at `now`."""
+    estimate = estimate_of(track, now.raw_ns, track.frequency, slew=slew)
     return Answer(
         spec,
-        len(readings),
+        track.exchanges,
+        track,
         estimate,
-        error=estimate.root_distance(now_ns),
-        leap=warning_from(estimate.leap, clock.realtime_ns()) if estimate.leap else Leap.NONE,
+        offset=estimate.offset(now.raw_ns, now.wall_ns),
+        error=estimate.error_bound(now.raw_ns),
+        leap=warning_from(estimate.leap, now.wall_ns) if estimate.leap else Leap.NONE,
         failure=failure,
     )
 
 
-def vote(answers: Sequence[Answer]) -> Survey:
-    """The answers with what a majority of those who answered says (RFC 5905 §11.2)."""
-    candidates = [
-        Candidate(answer.spec.name, answer.estimate.offset, answer.error, answer.estimate.jitter)
+def track_of(
+    readings: Sequence[Reading],
+    parameters: PeerParameters,
+    frequency: Frequency,
+    slew: float = 0.0,
+) -> Track | None:
+    """What a peer would know after these readings; None if they say nothing."""
+    resolution_ns = min((reading.resolution_ns for reading in readings), default=1)
+    found = [(reading, bounds_of(reading, resolution_ns)) for reading in readings]
+    found = [(reading, bounds) for reading, bounds in found if bounds.delay >= 0]
+    if not found:
+        return None
+    # An entry for each, not for all together as in the daemon: while the oscillator is unknown,
+    # bounds age by half a millisecond a second, and the newest are the narrowest.
+    window = Window(slew)
+    window.entries = tuple(
+        Entry(bounds.ceiling_ns, each.r1_ns, bounds.floor_ns, each.r4_ns, bounds.delay)
+        for each, bounds in found
+    )
+    window.settle(frequency)
+    readings = [reading for reading, _ in found]
+    best, _ = min(found, key=lambda each: each[1].delay)
+    last = readings[-1]
+    return Track(
+        entries=window.entries,
+        frequency=frequency,
+        exchanges=len(readings),
+        last_reply_ns=last.at_ns,
+        sigma=spread(readings, best),
+        root_delay=parameters.root_delay,
+        root_error=max(parameters.root_dispersion, last.max_error or 0.0),
+        provenance=best.provenance,
+        leap=last.leap,
+    )
+
+
+def wall_frequency(start: Pair, end: Pair) -> Frequency:
+    """The rate at which the wall clock gained on RAW, with the uncertainty of an unknown one."""
+    elapsed_ns = end.raw_ns - start.raw_ns
+    rate = (end.wall_ns - start.wall_ns) / elapsed_ns - 1 if elapsed_ns > 0 else 0.0
+    return replace(UNKNOWN_FREQUENCY, value=rate if abs(rate) <= MAX_FREQUENCY else 0.0)
+
+
+def spread(readings: Sequence[Reading], best: Reading) -> float:
+    """The RMS of the differences of the other offsets from the best one (RFC 5905 §10), s."""
+    squares = sum((offset_of(reading) - offset_of(best)) ** 2 for reading in readings)
+    return max(sqrt(squares / max(1, len(readings) - 1)), best.precision)
+
+
+def offset_of(reading: Reading) -> float:
+    """The offset of one exchange by the wall clock, s (RFC 5905 §8).
+
+    The server's times are cut, so the middle of its resolution is added.
+    """
+    twice_ns = (reading.t2_ns - reading.t1_ns) + (reading.t3_ns - reading.t4_ns)
+    return (twice_ns + reading.resolution_ns) / 2 / NS_PER_S
+
+
+def vote(answers: Sequence[Answer], start: Pair, now: Pair, slew: float = 0.0) -> Agreement | None:
+    """What a majority of those who answered since `start` says at `now` (RFC 5905 §11.2)."""
+    frequency = wall_frequency(start, now)
+    estimates = {
+        answer.spec.name: estimate_of(
+            replace(answer.track, frequency=frequency), now.raw_ns, frequency, slew=slew
+        )
         for answer in answers
-        if answer.estimate
-    ]
+        if answer.track
+    }
+    candidates = [candidate_of(name, each, now) for name, each in estimates.items()]
     intersection = select(candidates, len(candidates))
     if intersection is None:
-        return Survey(tuple(answers), None)
-    survivors = cluster(each for each in candidates if intersection.meets(each))
-    combined = combine(survivors, intersection)
-    return Survey(tuple(answers), combined, tuple(each.name for each in survivors))
+        return None
+    truechimers = [each for each in candidates if intersection.meets(each)]
+    combined = combine(gate(truechimers), intersection)
+    agreeing = tuple(each.name for each in truechimers)
+    return Agreement(
+        wall_ns=now.wall_ns,
+        offset=combined.mid,
+        error=combined.error,
+        jitter=combined.jitter,
+        leap=_leap(answers, agreeing),
+        agreeing=agreeing,
+        survivors=tuple(combined.weights),
+    )
+
+
+def candidate_of(name: str, estimate: PeerEstimate, now: Pair) -> Candidate:
+    """A server as the selection sees it. `estimate` is as of `now`; all are offsets."""
+
+    def offset(x_ns: int) -> float:
+        return (x_ns - (now.wall_ns - now.raw_ns)) / NS_PER_S
+
+    return Candidate(
+        name,
+        mid=offset(estimate.mid_ns),
+        low=offset(estimate.low_ns),
+        high=offset(estimate.high_ns),
+        jitter=estimate.jitter,
+        distance=estimate.half_width + JITTER_SHARE * estimate.jitter,
+    )
+
+
+def _leap(answers: Sequence[Answer], agreeing: Sequence[str]) -> Leap:
+    """The warning of the majority of those who can know: a notice without a step knows nothing."""
+    return majority_warning(
+        [
+            answer.leap
+            for answer in answers
+            if answer.spec.name in agreeing
+            and answer.estimate
+            and answer.estimate.leap
+            and answer.estimate.leap.step
+        ]
+    )

@@ -8,7 +8,7 @@ from typing import Any
 from webntpd.ntp.types import PeerEstimate
 from webntpd.query.survey import Answer, Survey
 from webntpd.render import NOTHING, table
-from webntpd.status import seconds, signed_seconds
+from webntpd.status import bounded, seconds, signed_seconds
 from webntpd.views.document import stamps
 
 JSON_VERSION = 1
@@ -34,7 +34,7 @@ def survey_lines(result: Survey) -> list[str]:
 def _row(answer: Answer, estimate: PeerEstimate) -> tuple[str, ...]:
     return (
         answer.spec.name,
-        signed_seconds(estimate.offset),
+        signed_seconds(answer.offset),
         f"\N{PLUS-MINUS SIGN}{seconds(answer.error)}",
         seconds(estimate.delay),
         seconds(estimate.jitter),
@@ -48,11 +48,8 @@ def _combined_line(result: Survey) -> str:
     answered = sum(answer.estimate is not None for answer in result.answers)
     if result.combined is None:
         return f"no majority of the {answered} servers that answered agrees"
-    offset, bound = signed_seconds(result.combined.offset), seconds(result.combined.distance)
-    return (
-        f"together: offset {offset} \N{PLUS-MINUS SIGN} {bound},"
-        f" {len(result.survivors)} of {answered} agree"
-    )
+    found = bounded(result.combined.offset, result.combined.error)
+    return f"together: offset {found}, {len(result.combined.agreeing)} of {answered} agree"
 
 
 def survey_json(result: Survey) -> dict[str, Any]:
@@ -64,9 +61,9 @@ def survey_json(result: Survey) -> dict[str, Any]:
         "combined": combined
         and {
             "offset": combined.offset,
-            "error": combined.distance,
+            "error": combined.error,
             "jitter": combined.jitter,
-            "survivors": list(result.survivors),
+            "survivors": list(combined.survivors),
         },
     }
 
@@ -84,7 +81,7 @@ def _answer_json(answer: Answer) -> dict[str, Any]:
 
 def _estimate_json(answer: Answer, estimate: PeerEstimate) -> dict[str, Any]:
     return {
-        "offset": estimate.offset,
+        "offset": answer.offset,
         "error": answer.error,
         "delay": estimate.delay,
         "jitter": estimate.jitter,

@@ -65,8 +65,11 @@ class WebSocket:
         return self._parse(self._parser, data, arrived_ns)
 
     def transmitted(self, position: int, left_ns: int) -> None:
-        """The bytes up to that position, modulo 2^32, left at that time of the wall clock."""
-        if (position - self._reply_end) % 2**32 == 0:
+        """The bytes up to that position, modulo 2^32, left at that time of the wall clock.
+
+        The first stamp counts: the kernel stamps what it has to send again a second time.
+        """
+        if self._left_ns is None and (position - self._reply_end) % 2**32 == 0:
             self._left_ns = left_ns
 
     def shutdown(self) -> bytes:

@@ -1,8 +1,8 @@
 """A snapshot as JSON, for programs. docs/status.md says what each member means.
 
-Times and differences are in seconds, instants of the wall clock in Unix time; a positive offset
-means that the local clock is behind. Monotonic instants, which mean nothing to anyone else, become
-the time since them.
+Times and differences are in seconds, instants of the wall clock in Unix time, frequencies in ppm. A
+positive offset means that the local clock is behind, and a positive frequency that its oscillator
+is slow. RAW instants, which mean nothing to other programs, become the time since them.
 """
 
 from typing import Any
@@ -11,14 +11,15 @@ from webntpd import __version__
 from webntpd.ntp.types import (
     NS_PER_S,
     Estimate,
+    Frequency,
     NoEstimate,
     PeerEstimate,
     Provenance,
     Publication,
 )
-from webntpd.status import PeerStatus, RefclockStatus, ServerStatus, Status, error_bound, summary
+from webntpd.status import PPM, PeerStatus, RefclockStatus, ServerStatus, Status, summary
 
-VERSION = 1
+VERSION = 2
 """Changes when a member changes its meaning or goes away, not when one is added."""
 
 Json = dict[str, Any]
@@ -45,17 +46,18 @@ def _system(status: Status) -> Json:
         "summary": summary(status),
         "estimate": _estimate(estimate, status) if isinstance(estimate, Estimate) else None,
         "why_none": estimate.name.lower() if isinstance(estimate, NoEstimate) else None,
-        "survivors": list(status.verdict.survivors),
+        "survivors": list(status.verdict.speakers),
+        **_frequency(status.verdict.frequency),
         "reachable": status.reachable,
     }
 
 
 def _estimate(estimate: Estimate, status: Status) -> Json:
     return {
-        "offset": estimate.offset,
-        "error": error_bound(estimate, status.at_ns),
+        "offset": status.offset(estimate),
+        "error": status.error_bound(estimate),
         "jitter": estimate.jitter,
-        "age": _since(estimate.at_ns, status),
+        "age": _since(status.measured_ns, status),
         "system_peer": estimate.system_peer,
         "leap": estimate.leap.name.lower(),
     }
@@ -72,7 +74,8 @@ def _peer(peer: PeerStatus, status: Status) -> Json:
         "poll": report.poll,
         "since_reply": _since(report.last_reply_ns, status),
         "next_poll_in": (report.next_poll_ns - status.at_ns) / NS_PER_S,
-        "estimate": report.estimate and _peer_estimate(report.estimate, status),
+        "estimate": peer.estimate and _peer_estimate(peer, peer.estimate, status),
+        **_frequency(peer.frequency),
         "offsets": list(peer.offsets),
         "samples": report.samples,
         "samples_by_stamps": [
@@ -85,18 +88,29 @@ def _peer(peer: PeerStatus, status: Status) -> Json:
     }
 
 
-def _peer_estimate(estimate: PeerEstimate, status: Status) -> Json:
+def _peer_estimate(peer: PeerStatus, estimate: PeerEstimate, status: Status) -> Json:
+    low, high = status.bounds(estimate)
     return {
-        "offset": estimate.offset,
-        "error": estimate.root_distance(status.at_ns),
+        "offset": status.offset(estimate),
+        "error": status.error_bound(estimate),
+        "low": low,
+        "high": high,
         "delay": estimate.delay,
         "dispersion": estimate.dispersion,
         "jitter": estimate.jitter,
         "root_delay": estimate.root_delay,
-        "root_dispersion": estimate.root_dispersion,
-        "age": _since(estimate.at_ns, status),
-        "stages": estimate.stages,
+        "root_dispersion": estimate.root_error,
+        "age": _since(peer.measured_ns, status),
         "stamps": estimate.provenance and stamps(estimate.provenance),
+    }
+
+
+def _frequency(frequency: Frequency | None) -> Json:
+    """The local oscillator's frequency, ppm, and its wander, ppm a second."""
+    return {
+        "frequency": frequency and frequency.value / PPM,
+        "frequency_error": frequency and frequency.uncertainty / PPM,
+        "wander": frequency and frequency.wander / PPM,
     }
 
 
@@ -141,7 +155,7 @@ def _server(server: ServerStatus) -> Json:
 
 
 def _since(then_ns: int | None, status: Status) -> float | None:
-    """Seconds since a monotonic instant."""
+    """Seconds since a RAW instant."""
     return None if then_ns is None else (status.at_ns - then_ns) / NS_PER_S
 
 

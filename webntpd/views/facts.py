@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable
 
-from webntpd.ntp.types import NS_PER_S
+from webntpd.ntp.types import NS_PER_S, Frequency
 from webntpd.render import age
-from webntpd.status import Status, seconds, signed_seconds
+from webntpd.status import PPM, Status
 
 Fact = tuple[str, str]
 """A name and its value."""
@@ -24,20 +24,25 @@ def paragraphs(blocks: Iterable[Iterable[Fact]]) -> list[str]:
     return lines
 
 
-def bounded(offset: float, error: float) -> str:
-    """An offset with the bound of its error."""
-    return f"{signed_seconds(offset)} \N{PLUS-MINUS SIGN} {seconds(error)}"
+def oscillator(frequency: Frequency | None) -> str:
+    """The local oscillator's frequency in chronyc's words, with its standard deviation."""
+    if frequency is None:
+        return "not known yet"
+    # X grows where the oscillator counts less time than passes.
+    sense = "slow" if frequency.value > 0 else "fast"
+    value, error = abs(frequency.value) / PPM, frequency.uncertainty / PPM
+    return f"{value:.3f} ppm {sense}, uncertain by {error:.3f} ppm"
 
 
 def ago(then_ns: int | None, status: Status) -> str:
-    """How long ago a monotonic instant was."""
+    """How long ago a RAW instant was."""
     if then_ns is None:
         return "never"
     return f"{lasting(then_ns, status)} ago"
 
 
 def lasting(since_ns: int, status: Status) -> str:
-    """The time since a monotonic instant, with its unit."""
+    """The time since a RAW instant, with its unit."""
     text = age(since_ns, status.at_ns)
     return f"{text} s" if text.isdigit() else text
 

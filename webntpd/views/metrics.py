@@ -18,13 +18,14 @@ from webntpd import __version__
 from webntpd.ntp.types import (
     NS_PER_S,
     Estimate,
+    Frequency,
     NoEstimate,
     PeerEstimate,
     PeerReport,
     Rejection,
     Tally,
 )
-from webntpd.status import PeerStatus, RefclockStatus, ServerStatus, Status, error_bound
+from webntpd.status import PPM, RefclockStatus, ServerStatus, Status
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS = "application/openmetrics-text"
@@ -33,7 +34,7 @@ SYNCHRONISED = "synchronised"
 LEAP_UNKNOWN = 3
 """The leap indicator of a clock that is not synchronised (RFC 5905 §7.3)."""
 REACH_BITS = 8
-UNITS = ("seconds", "bytes")
+UNITS = ("seconds", "bytes", "ppm")
 
 Samples = Iterable[tuple[Sequence[str], float]]
 """The values of a metric's labels, and its value."""
@@ -66,7 +67,7 @@ class Snapshot(Collector):
         yield gauge("ntp_uptime_seconds", "Time since the daemon started.", running, "version")
         yield from _system(status)
         if status.peers:
-            yield from _sources(status.peers, status.at_ns)
+            yield from _sources(status)
         if status.refclocks:
             yield from _refclocks(status.refclocks)
         if status.server:
@@ -123,10 +124,12 @@ def _system(status: Status) -> Iterator[Metric]:
     yield gauge(
         "webntpd_system_survivors",
         "Sources that the offset was combined from.",
-        _one(len(status.verdict.survivors)),
+        _one(len(status.verdict.speakers)),
     )
     if isinstance(estimate, Estimate):
-        yield from _system_estimate(estimate, status.at_ns)
+        yield from _system_estimate(estimate, status)
+    if frequency := status.verdict.frequency:
+        yield from _frequencies("webntpd_system", [((), frequency)])
     if status.leap_expires_ns is not None:
         yield gauge(
             "webntpd_leap_list_expiry_timestamp_seconds",
@@ -135,24 +138,42 @@ def _system(status: Status) -> Iterator[Metric]:
         )
 
 
-def _system_estimate(estimate: Estimate, now_ns: int) -> Iterator[Metric]:
+def _system_estimate(estimate: Estimate, status: Status) -> Iterator[Metric]:
     yield gauge(
         "webntpd_system_offset_seconds",
         "True time less this machine's clock, combined from the survivors.",
-        _one(estimate.offset),
+        _one(status.offset(estimate)),
     )
     yield gauge(
         "webntpd_system_error_bound_seconds",
-        "Bound of the offset's error at the time of the scrape.",
-        _one(error_bound(estimate, now_ns)),
+        "Bound of the offset's error.",
+        _one(status.error_bound(estimate)),
     )
     yield gauge("webntpd_system_jitter_seconds", "Spread of the offset.", _one(estimate.jitter))
+
+
+def _frequencies(
+    prefix: str, known: Sequence[tuple[Sequence[str], Frequency]], *labels: str
+) -> Iterator[Metric]:
+    """The local oscillator's frequency as the system or each source sees it."""
+    yield gauge(
+        f"{prefix}_frequency_ppm",
+        "What true time gains on the local oscillator: positive where that is slow.",
+        [(values, frequency.value / PPM) for values, frequency in known],
+        *labels,
+    )
+    yield gauge(
+        f"{prefix}_frequency_error_ppm",
+        "Standard deviation of that frequency.",
+        [(values, frequency.uncertainty / PPM) for values, frequency in known],
+        *labels,
+    )
 
 
 # -- the sources -------------------------------------------------------------------------------
 
 _OfReport = tuple[str, str, Callable[[PeerReport], float]]
-_OfEstimate = tuple[str, str, Callable[[PeerEstimate, int], float]]
+_OfEstimate = tuple[str, str, Callable[[PeerEstimate, Status], float]]
 
 _OF_REPORT: tuple[_OfReport, ...] = (
     (
@@ -170,16 +191,26 @@ _OF_ESTIMATE: tuple[_OfEstimate, ...] = (
     (
         "ntp_source_offset_seconds",
         "True time according to the source less this machine's clock.",
-        lambda estimate, _: estimate.offset,
+        lambda estimate, status: status.offset(estimate),
     ),
     (
         "ntp_source_uncertainty_seconds",
-        "Bound of the offset's error at the time of the scrape.",
-        lambda estimate, now_ns: estimate.root_distance(now_ns),
+        "Bound of the offset's error.",
+        lambda estimate, status: status.error_bound(estimate),
+    ),
+    (
+        "webntpd_source_low_offset_seconds",
+        "Least offset that the source's answers allow.",
+        lambda estimate, status: status.bounds(estimate)[0],
+    ),
+    (
+        "webntpd_source_high_offset_seconds",
+        "Greatest offset that the source's answers allow.",
+        lambda estimate, status: status.bounds(estimate)[1],
     ),
     (
         "ntp_source_delay_seconds",
-        "Round trip to the source, less the server's own time.",
+        "Least round trip to the source, less the server's own time.",
         lambda estimate, _: estimate.delay,
     ),
     (
@@ -190,16 +221,16 @@ _OF_ESTIMATE: tuple[_OfEstimate, ...] = (
     (
         "ntp_source_root_dispersion_seconds",
         "Error of the source's own clock, as far as it is known.",
-        lambda estimate, _: estimate.root_dispersion,
+        lambda estimate, _: estimate.root_error,
     ),
     (
         "webntpd_source_dispersion_seconds",
-        "What the timestamps' resolution and their age may add to the error.",
+        "Half of the distance between the bounds, less half of the delay.",
         lambda estimate, _: estimate.dispersion,
     ),
     (
         "webntpd_source_jitter_seconds",
-        "Spread of the source's offsets.",
+        "Spread of the source's measurements around its line.",
         lambda estimate, _: estimate.jitter,
     ),
 )
@@ -210,7 +241,8 @@ def unanswered(reach: int) -> int:
     return REACH_BITS if not reach else (reach & -reach).bit_length() - 1
 
 
-def _sources(peers: Sequence[PeerStatus], now_ns: int) -> Iterator[Metric]:
+def _sources(status: Status) -> Iterator[Metric]:
+    peers = status.peers
     reports = [peer.report for peer in peers]
     yield gauge(
         "webntpd_source_info",
@@ -232,10 +264,12 @@ def _sources(peers: Sequence[PeerStatus], now_ns: int) -> Iterator[Metric]:
     )
     for name, text, of_report in _OF_REPORT:
         yield gauge(name, text, [((each.name,), of_report(each)) for each in reports], "name")
-    estimates = [(each.name, each.estimate) for each in reports if each.estimate]
+    estimates = [(each.report.name, each.estimate) for each in peers if each.estimate]
     for name, text, of_estimate in _OF_ESTIMATE:
-        values = [((source,), of_estimate(estimate, now_ns)) for source, estimate in estimates]
+        values = [((source,), of_estimate(estimate, status)) for source, estimate in estimates]
         yield gauge(name, text, values, "name")
+    known = [((each.report.name,), each.frequency) for each in peers if each.frequency]
+    yield from _frequencies("webntpd_source", known, "name")
     yield from _source_counters(reports)
 
 

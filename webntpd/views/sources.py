@@ -4,13 +4,13 @@ from collections.abc import Iterator
 
 from webntpd.ntp.types import PeerEstimate, PeerReport, Tally
 from webntpd.render import NOTHING
-from webntpd.status import PeerStatus, Status, printable, seconds
-from webntpd.views.facts import Fact, ago, ahead, bounded, paragraphs
+from webntpd.status import PeerStatus, Status, bounded, printable, seconds, signed_seconds
+from webntpd.views.facts import Fact, ago, ahead, oscillator, paragraphs
 
 FATES = {
     Tally.UNFIT: "not fit to vote",
     Tally.FALSETICKER: "outvoted by the others",
-    Tally.OUTLIER: "agrees with the majority, but the others are better",
+    Tally.OUTLIER: "agrees with the majority, but others speak for it",
     Tally.SURVIVOR: "agrees with the majority, and counts",
     Tally.SYSTEM_PEER: "system peer",
 }
@@ -29,8 +29,8 @@ def _peer_facts(peer: PeerStatus, status: Status) -> Iterator[Fact]:
     yield "State", ", ".join([FATES[peer.tally], *wishes])
     yield "Reach", f"{report.reach:o}, last reply {ago(report.last_reply_ns, status)}"
     yield "Poll", f"every {2**report.poll} s, next in {due:.0f} s"
-    if report.estimate:
-        yield from _estimate_facts(report.estimate, status)
+    if peer.estimate:
+        yield from _estimate_facts(peer, peer.estimate, status)
     yield "Samples", _samples(report)
     if report.rejections:
         counts = (f"{count} {name}" for name, count in report.rejections.items())
@@ -45,10 +45,13 @@ def _samples(report: PeerReport) -> str:
     return f"{report.samples}: {', '.join(kinds)}" if report.stamps else "0"
 
 
-def _estimate_facts(estimate: PeerEstimate, status: Status) -> Iterator[Fact]:
-    yield "Offset", bounded(estimate.offset, estimate.root_distance(status.at_ns))
+def _estimate_facts(peer: PeerStatus, estimate: PeerEstimate, status: Status) -> Iterator[Fact]:
+    low, high = status.bounds(estimate)
+    yield "Offset", bounded(status.offset(estimate), status.error_bound(estimate))
+    yield "Bounds", f"{signed_seconds(low)} to {signed_seconds(high)}"
     yield "Delay", seconds(estimate.delay)
     yield "Dispersion", seconds(estimate.dispersion)
-    yield "Jitter", f"{seconds(estimate.jitter)} over {estimate.stages} samples"
+    yield "Jitter", seconds(estimate.jitter)
+    yield "Frequency", oscillator(peer.frequency)
     yield "Stamps", str(estimate.provenance or NOTHING)
-    yield "Measured", ago(estimate.at_ns, status)
+    yield "Measured", ago(peer.measured_ns, status)

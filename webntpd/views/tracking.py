@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from webntpd.ntp.types import NS_PER_S, Estimate
-from webntpd.status import RefclockStatus, ServerStatus, Status, error_bound, printable, seconds
-from webntpd.views.facts import Fact, ago, ahead, bounded, lasting, paragraphs
+from webntpd.status import RefclockStatus, ServerStatus, Status, bounded, printable, seconds
+from webntpd.views.facts import Fact, ago, ahead, lasting, oscillator, paragraphs
 
 SECONDS_PER_DAY = 86_400
 
@@ -21,9 +21,10 @@ def _system_facts(status: Status) -> Iterator[Fact]:
     estimate = status.verdict.estimate
     if isinstance(estimate, Estimate):
         yield from _estimate_facts(estimate, status)
-        yield "Survivors", ", ".join(status.verdict.survivors)
+        yield "Survivors", ", ".join(status.verdict.speakers)
     else:
         yield "System offset", f"none: {estimate}"
+    yield "Frequency", oscillator(status.verdict.frequency)
     yield "Reachable", f"{status.reachable} of {len(status.peers)} peers"
     if status.leap_expires_ns is not None:
         days = ahead(status.leap_expires_ns, status.wall_ns) / SECONDS_PER_DAY
@@ -32,11 +33,11 @@ def _system_facts(status: Status) -> Iterator[Fact]:
 
 
 def _estimate_facts(estimate: Estimate, status: Status) -> Iterator[Fact]:
-    bound = error_bound(estimate, status.at_ns)
+    offset = status.offset(estimate)
     yield "System peer", estimate.system_peer
-    yield "System offset", f"{bounded(estimate.offset, bound)}, {sense(estimate.offset)}"
+    yield "System offset", f"{bounded(offset, status.error_bound(estimate))}, {sense(offset)}"
     yield "Jitter", seconds(estimate.jitter)
-    yield "Measured", ago(estimate.at_ns, status)
+    yield "Measured", ago(status.measured_ns, status)
     yield "Leap warning", estimate.leap.name.lower()
 
 

@@ -1,0 +1,144 @@
+"""What the daemon remembers from one run to the next: the frequency of the machine's oscillator.
+
+    {"version": 1, "known_ns": 1700000000000000000,
+     "frequency": {"value": -1.25e-05, "uncertainty": 2e-08, "wander": 1e-10}}
+
+The frequency is dX/dRAW in s/s, `known_ns` the Unix time at which it was known. The file is small,
+is replaced whole, and does no harm when it is lost: without it, a start learns the frequency anew.
+So a file that is not exactly this is no state, and one warning.
+"""
+
+import json
+import logging
+import math
+import os
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+from webntpd.ntp.types import NS_PER_S, Frequency
+
+VERSION = 1
+"""Changes when an older program would misread the file."""
+MAX_SIZE = 4096
+"""More than a state ever has, bytes."""
+MAX_FREQUENCY = 1000e-6
+"""No oscillator of a computer is farther off, s/s; the kernel corrects half of it."""
+MAX_WANDER = 1e-6
+"""s/s per s: a frequency that may change so fast is no knowledge."""
+
+RESTART_UNCERTAINTY = 2e-6
+"""What a restart adds, s/s: the machine may be warmer or colder now."""
+AGEING = 1e-6 / (30 * 86_400)
+"""How fast the frequency of a quartz becomes unknown, s/s per s."""
+MAX_UNCERTAINTY = 170e-6
+"""The uncertainty of an oscillator of which nothing is known, s/s (see ntp.line)."""
+UNKNOWN_AGE = 365 * 86_400.0
+"""The age of a state that is younger than the clock's own time, s: that clock is wrong."""
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The oscillator's frequency as it was known at Unix time `known_ns`."""
+
+    frequency: Frequency
+    known_ns: int
+
+
+class StateError(ValueError):
+    """What is wrong with the content of a state file."""
+
+
+def frequency_from(state: State, now_ns: int) -> Frequency:
+    """The stored frequency as a start at Unix time `now_ns` may rely on it: widened with age."""
+    age = (now_ns - state.known_ns) / NS_PER_S
+    if age < 0:
+        age = UNKNOWN_AGE
+    known = state.frequency
+    uncertainty = math.hypot(known.uncertainty, RESTART_UNCERTAINTY) + AGEING * age
+    return Frequency(known.value, min(uncertainty, MAX_UNCERTAINTY), known.wander)
+
+
+def load_state(path: Path) -> State | None:
+    """The state in the file at `path`; None without a file, and, with a warning, for a bad one."""
+    try:
+        with path.open("rb") as file:
+            return parse_state(file.read(MAX_SIZE + 1))
+    except FileNotFoundError:
+        return None
+    except (OSError, StateError) as error:
+        logger.warning("state file %s is not used, the frequency is learnt anew: %s", path, error)
+    return None
+
+
+def save_state(path: Path, state: State) -> None:
+    """Replace the file at `path`, whole or not at all, even if the power fails. Raises OSError."""
+    temporary = path.with_name(f".{path.name}.new")
+    try:
+        with temporary.open("wb") as file:
+            file.write(state_bytes(state))
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(directory)  # else the old name may come back
+    finally:
+        os.close(directory)
+
+
+def state_bytes(state: State) -> bytes:
+    """The content of the file."""
+    content = {
+        "version": VERSION,
+        "known_ns": state.known_ns,
+        "frequency": asdict(state.frequency),
+    }
+    return json.dumps(content, allow_nan=False).encode() + b"\n"
+
+
+def parse_state(data: bytes) -> State:
+    """The state from the content of its file. Raises StateError."""
+    if len(data) > MAX_SIZE:
+        raise StateError(f"more than {MAX_SIZE} bytes")
+    try:
+        content = json.loads(data, parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:
+        raise StateError(f"not JSON: {error}") from error
+    if not isinstance(content, dict) or content.get("version") != VERSION:
+        raise StateError(f"not of version {VERSION}")
+    frequency = content.get("frequency")
+    if not isinstance(frequency, dict):
+        raise StateError("no frequency")
+    known_ns = content.get("known_ns")
+    if type(known_ns) is not int or not 0 <= known_ns < 2**63:
+        raise StateError("known_ns is not a time in ns")
+    return State(
+        Frequency(
+            _number(frequency, "value", -MAX_FREQUENCY, MAX_FREQUENCY),
+            _number(frequency, "uncertainty", 0.0, MAX_FREQUENCY),
+            _number(frequency, "wander", 0.0, MAX_WANDER),
+        ),
+        known_ns,
+    )
+
+
+def _refuse(constant: str) -> NoReturn:
+    """NaN and the infinities, which Python reads, but which are not JSON."""
+    raise ValueError(f"{constant} is no number")
+
+
+def _number(values: dict[str, Any], name: str, least: float, greatest: float) -> float:
+    value = values.get(name)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise StateError(f"{name} of the frequency is not a number")
+    if least <= value <= greatest:
+        return float(value)
+    raise StateError(f"{name} of the frequency is not from {least:g} to {greatest:g}")

@@ -1,0 +1,54 @@
+"""Keeps the state file: what the daemon knows of the oscillator, for its next start."""
+
+import logging
+from pathlib import Path
+
+import trio
+
+from webntpd.ntp.types import Estimate
+from webntpd.state import State, save_state
+from webntpd.status import Status
+
+INTERVAL = 3600.0
+"""Time between two writes, s; one more comes at the end."""
+
+logger = logging.getLogger(__name__)
+
+
+class StateKeeper:
+    """Takes snapshots, and writes what the newest one with a frequency knows."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._state: State | None = None
+        self._written: State | None = None
+        self._problem: str | None = None
+
+    def observe(self, status: Status) -> None:
+        """Take a snapshot. Only a frequency that a majority stands behind counts."""
+        verdict = status.verdict
+        if verdict.frequency is not None and isinstance(verdict.estimate, Estimate):
+            self._state = State(verdict.frequency, status.wall_ns)
+
+    async def run(self) -> None:
+        """Write every INTERVAL until cancelled, and then once more."""
+        try:
+            while True:
+                await trio.sleep(INTERVAL)
+                await trio.to_thread.run_sync(self.save)
+        finally:
+            self.save()
+
+    def save(self) -> None:
+        """Write the state if there is a new one. A failure is logged when it is another."""
+        if self._state is None or self._state == self._written:
+            return
+        try:
+            save_state(self._path, self._state)
+        except OSError as error:
+            problem = error.strerror or str(error)
+            if problem != self._problem:
+                logger.warning("the state cannot be kept in %s: %s", self._path, problem)
+            self._problem = problem
+        else:
+            self._written, self._problem = self._state, None
