@@ -11,9 +11,9 @@ delays are differences of RAW, which nobody steers; the wall's times are only fo
 
 Precision is rho of RFC 5905 §8: how far a stamp may be from the instant that it stands for. The
 offset halves the sum of both ends' errors, so that each side counts with the mean of its stamps.
-It joins the root distance and bounds the jitter from below; the constants are the orders of
-magnitude that exchanges over loopback showed, where every error is one of stamps. What a server
-cuts off its times is no part of it: that is the reading's resolution, and has one direction only.
+Only the statistics and `webntpd query` show it; the constants are the orders of magnitude that
+exchanges over loopback showed, where every error is one of stamps. The digits that a server leaves
+out are no part of it: they are the reading's resolution, and err in one direction only.
 """
 
 from dataclasses import dataclass, replace

@@ -17,7 +17,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from webntpd.ntp.types import NS_PER_S, Frequency
+from webntpd.ntp.line import MAX_WANDER
+from webntpd.ntp.types import NS_PER_S, UNKNOWN_FREQUENCY, Frequency
 
 VERSION = 1
 """Changes when an older program would misread the file."""
@@ -25,15 +26,12 @@ MAX_SIZE = 4096
 """More than a state ever has, bytes."""
 MAX_FREQUENCY = 1000e-6
 """No oscillator of a computer is farther off, s/s; the kernel corrects half of it."""
-MAX_WANDER = 1e-6
-"""s/s per s: a frequency that may change so fast is no knowledge."""
 
-RESTART_UNCERTAINTY = 2e-6
-"""What a restart adds, s/s: the machine may be warmer or colder now."""
+RESTART_UNCERTAINTY = 5e-6
+"""What a restart adds, s/s: the machine may be warmer or colder now, and a kernel that measures its
+counter's rate at each boot finds another one."""
 AGEING = 1e-6 / (30 * 86_400)
 """How fast the frequency of a quartz becomes unknown, s/s per s."""
-MAX_UNCERTAINTY = 170e-6
-"""The uncertainty of an oscillator of which nothing is known, s/s (see ntp.line)."""
 UNKNOWN_AGE = 365 * 86_400.0
 """The age of a state that is younger than the clock's own time, s: that clock is wrong."""
 
@@ -59,7 +57,7 @@ def frequency_from(state: State, now_ns: int) -> Frequency:
         age = UNKNOWN_AGE
     known = state.frequency
     uncertainty = math.hypot(known.uncertainty, RESTART_UNCERTAINTY) + AGEING * age
-    return Frequency(known.value, min(uncertainty, MAX_UNCERTAINTY), known.wander)
+    return Frequency(known.value, min(uncertainty, UNKNOWN_FREQUENCY.uncertainty), known.wander)
 
 
 def load_state(path: Path) -> State | None:

@@ -40,15 +40,16 @@ class StateKeeper:
             self.save()
 
     def save(self) -> None:
-        """Write the state if there is a new one. A failure is logged when it is another."""
-        if self._state is None or self._state == self._written:
+        """Write the state if there is a new one. Each reason of a failure is logged once."""
+        state = self._state  # the loop may go on meanwhile, and bring another
+        if state is None or state == self._written:
             return
         try:
-            save_state(self._path, self._state)
+            save_state(self._path, state)
         except OSError as error:
             problem = error.strerror or str(error)
             if problem != self._problem:
                 logger.warning("the state cannot be kept in %s: %s", self._path, problem)
             self._problem = problem
         else:
-            self._written, self._problem = self._state, None
+            self._written, self._problem = state, None

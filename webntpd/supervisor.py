@@ -24,7 +24,7 @@ from webntpd.leap import LeapList, smear_is_possible, unsmeared
 from webntpd.leapfetch import LeapSource, keep_fresh
 from webntpd.leapfile import newest_leap_list
 from webntpd.metrics import serve_metrics
-from webntpd.ntp.peer import Peer
+from webntpd.ntp.peer import SUSPEND_UNCERTAINTY, Peer
 from webntpd.ntp.types import UNKNOWN_FREQUENCY, Frequency, LeapNotice, Reading, Smear
 from webntpd.peer_task import PeerTask
 from webntpd.refclock import Refclock, RefclockError, RefclockParameters
@@ -35,7 +35,15 @@ from webntpd.state import frequency_from, load_state
 from webntpd.statekeeping import StateKeeper
 from webntpd.statslog import StatisticsLog, StatisticsParameters
 from webntpd.status import Status, summary
-from webntpd.system_task import ClockSet, Event, Heartbeat, Output, Setup, SystemTask
+from webntpd.system_task import (
+    ClockSet,
+    Event,
+    Heartbeat,
+    Output,
+    Setup,
+    SystemTask,
+    notices,
+)
 from webntpd.tasks import Slot, keep_running
 
 log = logging.getLogger(__name__)
@@ -97,7 +105,7 @@ class Daemon:
         self._counters = Counters()
         self._serving = False
         self._leap_list: LeapList | None = None
-        self._rereading = ParkingLot()  # who is to read files anew at a reload
+        self._rereading = ParkingLot()  # tasks that reread their files at a reload
         self._nursery: trio.Nursery
         self._server: Slot[ServerParameters]
         self._control: Slot[Path]
@@ -106,7 +114,7 @@ class Daemon:
         self._setup: Setup
         self._statistics: Slot[StatisticsParameters]
         self._state: Slot[Path]
-        self._prior = UNKNOWN_FREQUENCY
+        self._remembered = UNKNOWN_FREQUENCY  # the frequency that an earlier run knew
 
     async def start(self, config: Config, nursery: trio.Nursery) -> None:
         """Start everything that `config` asks for, then tell the service manager."""
@@ -117,7 +125,7 @@ class Daemon:
         self._leap_source = Slot("leap-seconds list", self._keep_leap_list_fresh, nursery)
         self._statistics = Slot("statistics", self._keep_statistics, nursery)
         self._state = Slot("state", self._keep_state, nursery)
-        self._prior = self._remembered_frequency(config.state)
+        self._remembered = self._remembered_frequency(config.state)
         self._open_outputs(config)
         # Before the server: its first replies tell of leap seconds.
         setup = self._make_setup(config)
@@ -195,7 +203,7 @@ class Daemon:
         running = RunningPeer(spec, trio.CancelScope(), alarm)
 
         async def run() -> None:
-            peer = Peer(spec.peer, random.random, prior=self._prior, slew=self._clock.slew)
+            peer = Peer(spec.peer, random.random, prior=self._prior(), slew=self._clock.slew)
 
             def correct(reading: Reading) -> Reading | None:
                 return self._unsmeared(reading, spec.peer.smear)
@@ -222,14 +230,15 @@ class Daemon:
 
     def _notices(self) -> list[LeapNotice]:
         """What the peers that do not smear say of leap seconds."""
-        peers = self._status.peers if self._status else ()
-        return [
-            peer.report.track.leap
-            for peer in peers
-            if peer.report.track
-            and peer.report.track.leap
-            and peer.report.name not in self._setup.smears
-        ]
+        reports = [peer.report for peer in self._status.peers] if self._status else []
+        return list(notices(reports, self._setup.smears).values())
+
+    def _prior(self) -> Frequency:
+        """What a peer that begins now may assume of the oscillator."""
+        known = self._status.verdict.frequency if self._status else None
+        if known is None:
+            return self._remembered
+        return replace(known, uncertainty=max(known.uncertainty, SUSPEND_UNCERTAINTY))
 
     def _remembered_frequency(self, path: Path | None) -> Frequency:
         """The oscillator's frequency as an earlier run left it."""
@@ -255,14 +264,14 @@ class Daemon:
             self._outputs.pop(parameters).close()
 
     async def _change_control(self, path: Path | None) -> None:
-        """Without a control socket the daemon cannot be looked at, but it works all the same."""
+        """A control socket that cannot be opened is only a warning."""
         try:
             await self._control.change(path)
         except ControlError as error:
             log.warning("%s; nobody can ask for the status", error)
 
     async def _change_metrics(self, address: str | None) -> None:
-        """What cannot be scraped works all the same."""
+        """A metrics port that cannot be opened is only a warning."""
         try:
             await self._metrics.change(address)
         except ServerError as error:

@@ -5,7 +5,7 @@ other. The watchdog's heartbeats come by the same channel: it is fed only while 
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import trio
@@ -69,6 +69,15 @@ class Setup:
 
 
 Event = PeerReport | Heartbeat | ClockSet | Setup
+
+
+def notices(reports: Iterable[PeerReport], smears: Container[str]) -> dict[str, LeapNotice]:
+    """What the peers say of leap seconds, by name. One that smears them never announces one."""
+    return {
+        report.name: report.track.leap
+        for report in reports
+        if report.track and report.track.leap and report.name not in smears
+    }
 
 
 class SystemTask:
@@ -173,12 +182,7 @@ class SystemTask:
         return own if own and wall_ns < own.expires_ns else None
 
     def _notices(self) -> dict[str, LeapNotice]:
-        """What the peers say of leap seconds. One that smears them never announces one."""
-        return {
-            report.name: report.track.leap
-            for report in self._system.reports
-            if report.track and report.track.leap and report.name not in self._setup.smears
-        }
+        return notices(self._system.reports, self._setup.smears)
 
     def _leap_warnings(self, wall_ns: int) -> dict[str, Leap]:
         """What each peer announces, or for all of them what our own list says while it is valid."""

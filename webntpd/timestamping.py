@@ -8,15 +8,14 @@ or completed a reply from a pong or a TLS ticket that went along.
 
 A stamp is one instant on two scales, the wall clock's and RAW's, and errs on the safe side: the RAW
 of a departure is not late, that of an arrival not early. The kernel stamps with the wall clock
-only, and the consumer may slew that clock at the same time. So a kernel stamp is carried over to
-RAW from the pairs that user space reads around it, each of which bounds it from either side.
+only, and the consumer may slew or set that clock at the same time. So a kernel stamp is carried
+over to RAW from the pairs that user space reads before and after it.
 
 One task may send while another receives; two of the same kind may not.
 """
 
 import socket
-from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -30,22 +29,18 @@ from webntpd.ntp.types import Stamp, StampSource
 RECEIVE_SIZE = 16384  # bytes of one read where the caller names no number; a TLS record's maximum
 
 MAX_DEPARTURES = 16
-"""Kernel stamps of departures that are kept until someone asks for them."""
+"""Kernel stamps of departures that are kept; older ones are dropped."""
 
-# RAW ns in ten ns of the wall clock. chrony slews by 83 334 ppm at most, faster than any other
-# consumer: the true figure then lies between 10 / 1.083334 = 9.23 and 10 / 0.916666 = 10.91.
-_LEAST_RAW_PER_10 = 9
-_MOST_RAW_PER_10 = 11
+SLEW_DIVISOR = 10
+"""Of a wall-clock interval, the RAW interval differs by less than this part: chrony, the fastest of
+all consumers, slews by 83 334 ppm at most, and 1 / 0.916666 is 1.0909."""
 
 CARRY_TOLERANCE_NS = 4_000
-"""By how much a carried stamp may be on the wrong side, if the slew changes just around it, ns.
+"""By how much a carried stamp may be on the wrong side, if slews cancel each other around it, ns.
 
 Without it, waking up for 30 us costs each arrival 3 us, which is an error of the offset by half of
 that: always in the same direction, on a path that is better than 1 us otherwise.
 """
-
-KEPT_PAIRS = 3
-"""Pairs that are kept to carry stamps from: around the last send, and after the last receipt."""
 
 
 class RawBounds(NamedTuple):
@@ -55,46 +50,28 @@ class RawBounds(NamedTuple):
     latest_ns: int
 
 
-def carry(wall_ns: int, *pairs: Pair) -> RawBounds | None:
-    """When it was on the RAW scale as the wall clock showed `wall_ns`, from pairs read nearby.
+def carry(wall_ns: int, before: Pair, after: Pair) -> RawBounds | None:
+    """When it was on the RAW scale as the wall clock showed `wall_ns`, between two pairs.
 
-    The bounds hold if the wall clock is slewed steadily between the two pairs around `wall_ns`, and
-    otherwise but for CARRY_TOLERANCE_NS. None if the pairs contradict each other: then the wall
-    clock was set in between.
+    By how much the two scales parted between the pairs is by how much a step or a slew may have
+    moved the stamp; slews that cancel each other may move it by a tenth of its distance from the
+    pair. None if the stamp is not between the pairs: then it is of no clock that we know, or the
+    wall clock was set back.
     """
-    earliest_ns = max(pair.raw_ns + _least_raw(wall_ns - pair.wall_ns) for pair in pairs)
-    latest_ns = min(
-        pair.raw_ns + pair.window_ns - _least_raw(pair.wall_ns - wall_ns) for pair in pairs
-    )
-    if earliest_ns > latest_ns:
+    if not before.wall_ns <= wall_ns <= after.wall_ns:
         return None
-    steady = _carry_steadily(wall_ns, pairs) or RawBounds(earliest_ns, latest_ns)
-    return RawBounds(
-        max(earliest_ns, min(steady.earliest_ns, earliest_ns + CARRY_TOLERANCE_NS)),
-        min(latest_ns, max(steady.latest_ns, latest_ns - CARRY_TOLERANCE_NS)),
-    )
+    parted_ns = abs((after.wall_ns - after.raw_ns) - (before.wall_ns - before.raw_ns))
+    parted_ns += max(before.window_ns, after.window_ns)
+    end_ns = after.raw_ns + after.window_ns
+    since_ns, until_ns = wall_ns - before.wall_ns, after.wall_ns - wall_ns
+    earliest_ns = before.raw_ns + since_ns - _doubt_ns(since_ns, parted_ns)
+    latest_ns = end_ns - until_ns + _doubt_ns(until_ns, parted_ns)
+    return RawBounds(max(before.raw_ns, earliest_ns), min(end_ns, latest_ns))
 
 
-def _least_raw(wall_ns: int) -> int:
-    """The least RAW time in which the wall clock moves by `wall_ns`, which may be negative."""
-    return wall_ns * (_LEAST_RAW_PER_10 if wall_ns >= 0 else _MOST_RAW_PER_10) // 10
-
-
-def _carry_steadily(wall_ns: int, pairs: Iterable[Pair]) -> RawBounds | None:
-    """As carry, by the mean rate between the two pairs around `wall_ns`; None unless it has two."""
-    before = [pair for pair in pairs if pair.wall_ns <= wall_ns]
-    after = [pair for pair in pairs if pair.wall_ns > wall_ns]
-    if not before or not after:
-        return None
-    last, following = max(before, key=_wall_of), min(after, key=_wall_of)
-    passed_ns, whole_ns = wall_ns - last.wall_ns, following.wall_ns - last.wall_ns
-    earliest_ns = last.raw_ns + (following.raw_ns - last.raw_ns) * passed_ns // whole_ns
-    window_ns = last.window_ns + (following.window_ns - last.window_ns) * passed_ns // whole_ns
-    return RawBounds(earliest_ns, earliest_ns + window_ns + 2)  # two divisions round down
-
-
-def _wall_of(pair: Pair) -> int:
-    return pair.wall_ns
+def _doubt_ns(distance_ns: int, parted_ns: int) -> int:
+    """How far a stamp may have been moved that is so far from a pair."""
+    return max(parted_ns, distance_ns // SLEW_DIVISOR - CARRY_TOLERANCE_NS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +135,7 @@ class TimestampedStream(trio.abc.HalfCloseableStream):
         self._eof_sent = False
         self._least_round_trip: float | None = None
         pair = read_pair(clock)
-        self._pairs = deque([pair], maxlen=KEPT_PAIRS)
+        self._last_pair = pair
         self.last_sent = Departure(0, pair, pair)
         self.last_received = Arrival(0, _arrived(pair))
         self.least_round_trip()
@@ -190,7 +167,7 @@ class TimestampedStream(trio.abc.HalfCloseableStream):
         before = read_pair(self._clock)
         count = self._socket.send(data)
         after = read_pair(self._clock)
-        self._pairs += (before, after)
+        self._last_pair = after
         self.last_sent = Departure(self.last_sent.end + count, before, after)
         return count
 
@@ -222,23 +199,21 @@ class TimestampedStream(trio.abc.HalfCloseableStream):
 
     def _receive(self, max_bytes: int) -> bytes:
         data, kernel_ns = kernelstamps.receive(self._socket, max_bytes)
-        pair = read_pair(self._clock)
-        self._pairs.append(pair)
+        before, pair = self._last_pair, read_pair(self._clock)
+        self._last_pair = pair
         if data:  # the end of the stream is no segment of a reply
             end = self.last_received.end + len(data)
-            kernel = self._kernel_arrival(kernel_ns, pair)
+            kernel = self._kernel_arrival(kernel_ns, before, pair)
             self.last_received = Arrival(end, _arrived(pair), kernel)
         return data
 
-    def _kernel_arrival(self, kernel_ns: int | None, pair: Pair) -> Stamp | None:
-        """The kernel's stamp of what was received before `pair` was read, if it can be one."""
+    def _kernel_arrival(self, kernel_ns: int | None, before: Pair, after: Pair) -> Stamp | None:
+        """The kernel's stamp of what was received between two pairs, if it can be one."""
         if kernel_ns is None:
             return None
         wall_ns = kernel_ns + self._clock.shift_ns
-        bounds = carry(wall_ns, *self._pairs)
-        if wall_ns > pair.wall_ns or bounds is None:
-            return None  # of a clock that we do not know, or of one that was set just now
-        return Stamp(wall_ns, bounds.latest_ns, StampSource.KERNEL)
+        bounds = carry(wall_ns, before, after)
+        return bounds and Stamp(wall_ns, bounds.latest_ns, StampSource.KERNEL)
 
     def departure(self, sent: Departure) -> Stamp:
         """The best stamp of what was sent: the kernel's if it has come by now."""
@@ -247,10 +222,11 @@ class TimestampedStream(trio.abc.HalfCloseableStream):
         if kernel_ns is None:
             return sent.user
         wall_ns = kernel_ns + self._clock.shift_ns
-        bounds = carry(wall_ns, sent.before, sent.after, *self._pairs)
-        if wall_ns < sent.before.wall_ns or bounds is None:
-            return sent.user
-        return Stamp(wall_ns, bounds.earliest_ns, StampSource.KERNEL)
+        # The device may take a segment only after the system call has returned.
+        bounds = carry(wall_ns, sent.before, sent.after) or carry(
+            wall_ns, sent.before, self._last_pair
+        )
+        return Stamp(wall_ns, bounds.earliest_ns, StampSource.KERNEL) if bounds else sent.user
 
     def least_round_trip(self) -> float | None:
         """The least round trip that the kernel has measured on this connection until now, s.
@@ -263,7 +239,7 @@ class TimestampedStream(trio.abc.HalfCloseableStream):
         return self._least_round_trip
 
     def _collect(self) -> None:
-        """Take the stamps of departures that have come, and forget those that no one asked for."""
+        """Take the stamps of departures that have come; drop the oldest beyond MAX_DEPARTURES."""
         if self.kernel:
             for end, kernel_ns in kernelstamps.drain(self._socket):
                 # The first one counts: a segment that is sent again gets another.

@@ -169,13 +169,13 @@ def test_bounds_that_agree_are_kept() -> None:
 def test_a_contradiction_forgets_the_older_half() -> None:
     old = [entry(0.01, -0.01, at) for at in range(0, 64, 16)]
     new = [entry(0.06, 0.04, at) for at in range(64, 128, 16)]
-    assert settled(*old, *new) == (Settled.OLDER, tuple(new))
+    assert settled(*old, *new) == (Settled.HALVED, tuple(new))
 
 
 def test_when_the_last_two_contradict_each_other_only_the_newest_stays() -> None:
     old = [entry(0.01, -0.01, at) for at in range(0, 160, 16)]
     new = entry(0.06, 0.04, 160)
-    assert settled(*old, new) == (Settled.ALL, (new,))
+    assert settled(*old, new) == (Settled.CLEARED, (new,))
 
 
 def test_what_the_frequency_may_explain_is_no_contradiction() -> None:

@@ -154,6 +154,29 @@ def test_a_cleared_line_has_forgotten_its_points() -> None:
     assert found.start_ns == ns(1000)
 
 
+def test_after_a_bend_a_few_late_points_leave_a_sound_line() -> None:
+    """Sums that are updated by subtracting cancel away here."""
+    line = Line()
+    for place in range(40):
+        bend = 20 * PPM * max(0, place - 20) * 64
+        line.add(ns(place * 64), x_ns(bend + place % 2 * 1e-9), 0.01)
+        line.fit()
+    for place in range(40, 52):
+        line.add(ns(place * 64), x_ns(20 * PPM * (place - 20) * 64), 0.06 + place % 3 * 0.02)
+        found = line.fit()
+        assert found is not None
+        assert found.frequency.value == pytest.approx(20 * PPM, abs=3 * found.frequency.uncertainty)
+
+
+def test_points_that_go_back_in_time_begin_a_new_line() -> None:
+    line = Line()
+    for at in (1000, 1064, 1128, 0, 64, 64, 128, 192, 256):
+        line.add(ns(at), x_ns(0), 0.01)
+    found = line.fit()
+    assert found is not None
+    assert found.start_ns == ns(64)
+
+
 class Plain:
     """The same fit without running sums: everything anew for each candidate length."""
 

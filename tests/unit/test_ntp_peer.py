@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.unit.builders import WALL_NS, ns, reading
+from tests.unit.builders import WALL_NS, ns, reading, x_ns
 from webntpd.ntp.bounds import estimate_of
 from webntpd.ntp.peer import MAX_RETRY_AFTER, START_SPREAD, SUSPEND_UNCERTAINTY, Peer
 from webntpd.ntp.types import (
@@ -587,11 +587,17 @@ def test_a_step_in_the_middle_of_a_burst_leaves_no_point_of_the_time_before() ->
     assert script.offset == pytest.approx(0.05, abs=1e-3)
 
 
-def test_a_wrong_prior_is_given_up() -> None:
-    script = Script(prior=Frequency(0.0, 1e-7, 1e-10), minpoll=6, maxpoll=6)
-    for _ in range(20):
-        script.run_poll(100e-6 * script.now)
-    assert script.track.frequency.value == pytest.approx(100e-6, rel=0.01)
+@pytest.mark.parametrize("delay", [1e-4, 0.01, 0.1])
+def test_a_wrong_prior_is_given_up(delay: float) -> None:
+    """Whether or not the path is quiet enough for bounds to contradict each other at once."""
+    script = Script(prior=Frequency(0.0, 2e-6, 1e-10), minpoll=6, maxpoll=6)
+    for _ in range(160):
+        if isinstance(script.actions[-1], Wait):
+            script.wait()
+        script.answer(100e-6 * (script.now + delay / 2), delay=delay)
+    assert script.track.frequency.value == pytest.approx(100e-6, rel=0.02)
+    truth_ns = x_ns(100e-6 * script.now)
+    assert script.estimate.low_ns <= truth_ns <= script.estimate.high_ns
 
 
 # Adaptation

@@ -156,6 +156,12 @@ def test_nobody_waits_for_a_peer_that_was_asked_and_is_silent() -> None:
     assert tallies(verdict_of(A, replace(UNTRIED, last_failure=REFUSED))) == "* "
 
 
+def test_nobody_waits_for_long_for_a_peer_that_is_never_asked() -> None:
+    """After a suspend a Retry-After may still hold for a day."""
+    assert tallies(verdict_of(A, UNTRIED, now=UNDECIDED_TIME - 0.1)) == "x "
+    assert tallies(verdict_of(A, UNTRIED, now=UNDECIDED_TIME)) == "* "
+
+
 def test_a_majority_does_not_wait_for_the_rest() -> None:
     assert tallies(verdict_of(A, B, FILLING)) == "*+ "
 
@@ -292,28 +298,53 @@ def test_without_a_line_there_is_no_frequency() -> None:
     assert estimate_of(verdict).frequency.value == 0.0
 
 
+def second_vote(*reports: PeerReport, **parameters: Any) -> Verdict:
+    """The first vote tells who agrees, and so whose frequency counts in the second."""
+    system = system_of(*reports, **parameters)
+    assert system.vote(0).frequency is None
+    return system.vote(0)
+
+
 def test_the_frequency_is_that_of_all_peers_with_a_line() -> None:
-    verdict = verdict_of(A, lined("b", 10), lined("c", 20))
+    verdict = second_vote(A, lined("b", 10), lined("c", 20))
     assert frequency_of(verdict) == 15
     assert estimate_of(verdict).frequency.value == pytest.approx(15e-6)
 
 
 def test_a_peer_that_is_silent_for_long_does_not_count() -> None:
-    silent = lined("b", 10, at=-MEMORY - 1)
-    assert frequency_of(verdict_of(silent, lined("c", 20))) == 20
-    assert frequency_of(verdict_of(silent)) is None
+    silent = replace(lined("b", 10, at=-MEMORY - 1), poll=17)
+    verdict = second_vote(silent)
+    assert tallies(verdict) == "*"
+    assert verdict.frequency is None
 
 
-def test_a_falseticker_of_the_last_vote_does_not_count() -> None:
-    system = system_of(lined("a", 10), lined("b", 12), lined("liar", 50, WRONG))
-    assert system.vote(0).tallies["liar"] is Tally.FALSETICKER
-    assert frequency_of(system.vote(0)) == 11
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param(lined("liar", 50, WRONG), id="a falseticker"),
+        pytest.param(replace(lined("noselect", 50), noselect=True), id="noselect"),
+        pytest.param(lined("stale", 50, at=-STALE_TIME - 1), id="a stale peer"),
+    ],
+)
+def test_a_peer_that_has_no_vote_or_lost_it_does_not_count(other: PeerReport) -> None:
+    assert frequency_of(second_vote(lined("a", 10), lined("b", 12), other)) == 11
+    assert frequency_of(second_vote(A, B, other)) is None
 
 
-def test_if_all_were_falsetickers_all_count() -> None:
-    system = system_of(lined("a", 10), lined("liar", 20, WRONG))
-    assert system.vote(0).estimate is NoEstimate.NO_MAJORITY
-    assert frequency_of(system.vote(0)) == 15
+def test_without_a_majority_there_is_no_frequency() -> None:
+    verdict = second_vote(lined("a", 10), lined("liar", 20, WRONG))
+    assert verdict.estimate is NoEstimate.NO_MAJORITY
+    assert verdict.frequency is None
+
+
+def test_the_bound_grows_by_what_the_frequencies_differ() -> None:
+    """The guess moves by the common frequency, each peer's bounds by its own."""
+    far = lined("b", 300)
+    assert far.track is not None
+    unsure = replace(far, track=replace(far.track, frequency=Frequency(300e-6, 100e-6, 1e-10)))
+    estimate = estimate_of(second_vote(lined("a", 10), unsure))
+    apart = abs(estimate.frequency.value - 300e-6)
+    assert estimate.growth >= apart + 3 * 100e-6 + PROOF_RATE
 
 
 def test_a_shock_makes_the_windows_forget_what_is_older_than_their_lines() -> None:
@@ -324,6 +355,7 @@ def test_a_shock_makes_the_windows_forget_what_is_older_than_their_lines() -> No
     narrow = replace(old[0], ceiling_ns=x_ns(0.0001), floor_ns=x_ns(-0.0001))
     before = lined("a", 0, entries=(narrow, *old, *new))
     system = system_of(before, B)
+    system.vote(0)
     assert system.vote(0).estimates["a"].half_width < 0.006
     assert before.track is not None
     bent = replace(before.track, frequency=Frequency(7e-6, 1e-7, 1e-10), line_start_ns=ns(-400))

@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webntpd.ntp.types import NS_PER_S, Frequency
+from webntpd.ntp.line import MAX_WANDER
+from webntpd.ntp.types import NS_PER_S, UNKNOWN_FREQUENCY, Frequency
 from webntpd.state import (
     MAX_SIZE,
-    MAX_UNCERTAINTY,
+    RESTART_UNCERTAINTY,
     State,
     StateError,
     frequency_from,
@@ -30,7 +31,7 @@ STATE = State(Frequency(-12.5e-6, 2e-8, 1e-10), KNOWN_NS)
 
 states = st.builds(
     State,
-    st.builds(Frequency, st.floats(-1e-3, 1e-3), st.floats(0, 1e-3), st.floats(0, 1e-6)),
+    st.builds(Frequency, st.floats(-1e-3, 1e-3), st.floats(0, 1e-3), st.floats(0, MAX_WANDER)),
     st.integers(0, 2**63 - 1),
 )
 
@@ -174,10 +175,10 @@ def test_a_directory_that_does_not_exist_is_an_error_of_saving(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("days", "uncertainty"),
     [
-        (0, math.hypot(2e-8, 2e-6)),
-        (30, math.hypot(2e-8, 2e-6) + 1e-6),
-        (300, math.hypot(2e-8, 2e-6) + 10e-6),
-        (30 * 1000, MAX_UNCERTAINTY),
+        (0, math.hypot(2e-8, RESTART_UNCERTAINTY)),
+        (30, math.hypot(2e-8, RESTART_UNCERTAINTY) + 1e-6),
+        (300, math.hypot(2e-8, RESTART_UNCERTAINTY) + 10e-6),
+        (30 * 1000, UNKNOWN_FREQUENCY.uncertainty),
     ],
 )
 def test_the_frequency_becomes_less_certain_with_age(days: int, uncertainty: float) -> None:
@@ -195,4 +196,8 @@ def test_a_clock_that_is_behind_the_file_says_nothing_of_its_age() -> None:
 @given(states, st.integers(0, 2**63 - 1))
 def test_a_start_is_never_more_certain_than_the_file(state: State, now_ns: int) -> None:
     uncertainty = frequency_from(state, now_ns).uncertainty
-    assert min(state.frequency.uncertainty, MAX_UNCERTAINTY) <= uncertainty <= MAX_UNCERTAINTY
+    assert (
+        min(state.frequency.uncertainty, UNKNOWN_FREQUENCY.uncertainty)
+        <= uncertainty
+        <= UNKNOWN_FREQUENCY.uncertainty
+    )

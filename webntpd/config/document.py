@@ -186,7 +186,8 @@ SmearName = Annotated[Smear, Field(strict=False)]
 Poll = Annotated[int, Field(ge=0, le=17)]
 Count = Annotated[int, Field(ge=1, le=64)]
 Positive = Annotated[int, Field(ge=1)]
-Seconds = Annotated[float, Field(ge=0)]
+DAY = 86_400.0
+Seconds = Annotated[float, Field(ge=0, le=DAY)]
 PositiveSeconds = Annotated[float, Field(gt=0)]
 
 

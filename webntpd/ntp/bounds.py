@@ -5,8 +5,8 @@ than the request's arrival, nor its T3 earlier than the reply's departure. So
 
     ceiling  U = T2 + r - R1 at R1,   floor  L = T3 - R4 at R4,   L <= X <= U,
 
-where r is the server's resolution: it cuts its times. All else follows from carrying bounds to
-now, at which an oscillator's frequency is known only so well.
+where r is the server's resolution: it rounds its times down to it. Everything below carries these
+bounds to now, with an oscillator whose frequency is known only so well.
 
 The same window gives two answers. The *guess* is the middle of the least ceiling and the greatest
 floor, chosen with care for age but taken at their values: the luckiest packet of each direction
@@ -41,8 +41,8 @@ PROOF_WANDER = 2e-9
 MIN_GUESS_RATE, MAX_GUESS_RATE = 0.02e-6, 5e-6
 """The common frequency's uncertainty is clipped to these where it ages the bounds of the guess."""
 MAX_UNKNOWN_RATE = 500e-6
-"""While no peer has a line, the prior's uncertainty ages them, up to this: no oscillator is off by
-more."""
+"""Until a peer has a line, bounds of the guess age by three times the prior's uncertainty, but by
+no more than this, s/s: no oscillator is off by more."""
 MIN_HALF_WIDTH = 4e-6
 """What every interval is widened by, s: timestamps have errors that no stamp shows."""
 HORIZON_ENTRIES = 4
@@ -73,8 +73,8 @@ class Settled(Enum):
     """What a window had to forget so that its bounds agree."""
 
     NOTHING = auto()
-    OLDER = auto()  # older entries
-    ALL = auto()  # everything but the newest entry, which contradicts the one before it
+    HALVED = auto()  # older halves of its entries
+    CLEARED = auto()  # everything but the newest entry, which contradicts the one before it
 
 
 class Window:
@@ -116,9 +116,9 @@ class Window:
         while contradict(self.entries, frequency, self._slew):
             if len(self.entries) <= 2:
                 self.entries = self.entries[-1:]
-                return Settled.ALL
+                return Settled.CLEARED
             self.entries = self.entries[len(self.entries) // 2 :]
-            settled = Settled.OLDER
+            settled = Settled.HALVED
         return settled
 
     def clear(self) -> None:
@@ -156,12 +156,12 @@ def _joined(old: Entry, new: Entry, frequency: Frequency) -> Entry:
     ceiling = new if new.ceiling_ns <= aged_ns else old
     apart_ns = new.floor_at_ns - old.floor_at_ns
     aged_ns = old.floor_ns + moved(frequency.value - aging, apart_ns)
-    bottom = new if new.floor_ns >= aged_ns else old
+    best_floor = new if new.floor_ns >= aged_ns else old
     return Entry(
         ceiling.ceiling_ns,
         ceiling.ceiling_at_ns,
-        bottom.floor_ns,
-        bottom.floor_at_ns,
+        best_floor.floor_ns,
+        best_floor.floor_at_ns,
         min(old.delay, new.delay),
     )
 
@@ -190,7 +190,7 @@ def _extremes(
     """
     base_ns = entries[-1].floor_ns
     high, low = inf, -inf
-    ceiling = bottom = ceiling_age = bottom_age = 0.0
+    ceiling = best_floor = ceiling_age = best_floor_age = 0.0
     for entry in entries:
         age = (now_ns - entry.ceiling_at_ns) / NS_PER_S
         value = (entry.ceiling_ns - base_ns) / NS_PER_S + frequency * age
@@ -201,8 +201,8 @@ def _extremes(
         value = (entry.floor_ns - base_ns) / NS_PER_S + frequency * age
         aged = value - (rate + wander * age / 2) * age
         if aged > low:
-            low, bottom, bottom_age = aged, value, age
-    return _Extremes(ceiling, bottom, high, low, ceiling_age, bottom_age)
+            low, best_floor, best_floor_age = aged, value, age
+    return _Extremes(ceiling, best_floor, high, low, ceiling_age, best_floor_age)
 
 
 def proof_rate(frequency: Frequency, slew: float = 0.0) -> float:
@@ -237,8 +237,8 @@ def _guess(
 ) -> _Extremes:
     """The bounds whose middle is the guess.
 
-    Ceilings below floors mean that older entries are of another truth: then the newer half is
-    asked, down to the newest entry. Nothing is deleted.
+    Ceilings below floors mean that older entries were measured before a change: then the newer half
+    is asked, down to the newest entry. Nothing is deleted.
     """
     frequency = own if common is None else common
     rate = guess_rate(common, own) + slew

@@ -2,8 +2,8 @@
 
 RAW is an oscillator that nobody steers, so X = true time - RAW is a line, but for the oscillator's
 own wander. Each poll gives one point, the exchange of the least delay. The fit weighs a point down
-by its excess, half of its delay above the least delay around it: that much of its error the path
-explains. The least delay is a local one, because routes change.
+by its excess, half of its delay above the least delay around it: the path explains that part of its
+error. The least delay is a local one, because routes change.
 
 The fit is as long as the oscillator is steady. chrony's runs test says how long that is: noise
 changes its sign often, whereas the residuals of a line that has bent stay on one side for long.
@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import floor, sqrt
+from typing import NamedTuple
 
 from webntpd.ntp.student import t_quantile
 from webntpd.ntp.types import NS_PER_S, Frequency
@@ -77,7 +78,11 @@ class Line:
 
     def add(self, at_ns: int, x_ns: int, delay: float) -> None:
         """Take a poll's point: X was about `x_ns` at RAW `at_ns`, give or take delay/2 s."""
-        self._fitted.append(self._point(at_ns, x_ns, delay))
+        point = self._point(at_ns, x_ns, delay)
+        if self._fitted and point.x <= self._fitted[-1].x:
+            self.clear()  # RAW went back: a virtual machine was restored
+            point = self._point(at_ns, x_ns, delay)
+        self._fitted.append(point)
         if len(self._fitted) > MAX_POINTS:
             self._older.append(self._fitted.popleft())
 
@@ -130,30 +135,51 @@ class Line:
         return (self._fitted[-1].x - self._fitted[0].x) / (len(self._fitted) - 1)
 
 
+class _Totals(NamedTuple):
+    """Weighted sums over some points, relative to an origin that they share."""
+
+    weight: float
+    squares: float
+    x: float
+    y: float
+    xx: float
+    xy: float
+
+
 class _Sums:
-    """The running sums of a weighted least-squares line through `points` from `first` on."""
+    """The weighted least-squares line through `points` from `first` on."""
 
     def __init__(self, points: Sequence[Point], weights: Sequence[float], first: int) -> None:
         self._points = points
         self._weights = weights
-        self.first = first
         # About the middle of the points: sums about a distant origin cancel away their digits.
         self._origin = points[(first + len(points)) // 2]
-        self.weight = self._squares = self._x = self._y = self._xx = self._xy = 0.0
-        for index in range(first, len(points)):
-            self._count(index, 1.0)
+        # From the newest point backwards, so that dropping the oldest subtracts nothing: behind a
+        # few points of great weight, what remains of a difference would be noise.
+        totals = _Totals(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+        self._suffixes = [
+            totals := self._plus(totals, index) for index in range(len(points) - 1, first - 1, -1)
+        ]
         self._solve()
+
+    @property
+    def first(self) -> int:
+        """The index of the oldest fitted point."""
+        return len(self._points) - len(self._suffixes)
 
     def drop_first(self) -> None:
         """Take the oldest point out of the fit."""
-        self._count(self.first, -1.0)
-        self.first += 1
+        self._suffixes.pop()
         self._solve()
+
+    @property
+    def weight(self) -> float:
+        return self._suffixes[-1].weight
 
     @property
     def effective_number(self) -> float:
         """How many points of equal weight would be worth as much as these (Kish)."""
-        return self.weight**2 / self._squares
+        return self.weight**2 / self._suffixes[-1].squares
 
     def residual(self, index: int) -> float:
         """How far a point lies above the line, s."""
@@ -170,21 +196,23 @@ class _Sums:
         )
         return total / self.weight
 
-    def _count(self, index: int, sign: float) -> None:
-        point, weight = self._points[index], sign * self._weights[index]
+    def _plus(self, totals: _Totals, index: int) -> _Totals:
+        point, weight = self._points[index], self._weights[index]
         x, y = point.x - self._origin.x, point.y - self._origin.y
-        self.weight += weight
-        self._squares += weight * self._weights[index]
-        self._x += weight * x
-        self._y += weight * y
-        self._xx += weight * x * x
-        self._xy += weight * x * y
+        return _Totals(
+            totals.weight + weight,
+            totals.squares + weight**2,
+            totals.x + weight * x,
+            totals.y + weight * y,
+            totals.xx + weight * x * x,
+            totals.xy + weight * x * y,
+        )
 
     def _solve(self) -> None:
-        mean_x, mean_y = self._x / self.weight, self._y / self.weight
-        self.spread = self._xx - self._x * mean_x
-        self.slope = (self._xy - self._x * mean_y) / self.spread
-        self._intercept = mean_y - self.slope * mean_x
+        weight, _, x, y, xx, xy = self._suffixes[-1]
+        self.spread = xx - x * x / weight
+        self.slope = (xy - x * y / weight) / self.spread
+        self._intercept = (y - self.slope * x) / weight
 
 
 def _excesses(points: Sequence[Point], interval: float) -> list[float]:

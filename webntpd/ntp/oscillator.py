@@ -14,15 +14,18 @@ MEMORY = 4096.0
 MEDIAN_PEERS = 3
 """From this number on, frequencies far from the median are left out."""
 AGREEMENT = 3.0
-"""Far is more than so many of a peer's own uncertainties."""
+"""Far is more than so many uncertainties, the peer's own or the median's."""
+MAX_SHARE = 0.9
+"""In the median one peer weighs at most this share of all others together: a liar's line may be the
+quietest of all."""
 SHOCK = 5e-6
 """A change of the common frequency by more than this, s/s, and by more than its uncertainty, is a
 change of the oscillator: a temperature shock."""
 
 
-YOUNG_SIGMAS = 3.0
-"""The uncertainty of a line is about so many standard deviations of its frequency while it has few
-points: twice Student's t."""
+LINE_SIGMAS = 3.0
+"""The uncertainty of a line in standard deviations of its slope, while it has few points: about
+twice Student's t."""
 
 
 def blended(prior: Frequency, line: Frequency) -> Frequency:
@@ -32,13 +35,19 @@ def blended(prior: Frequency, line: Frequency) -> Frequency:
     so much. Both shares count by the inverse of their variance. The uncertainty is the mean of
     both by the same shares, so that three of it hold if three of either do.
     """
-    own, other = (line.uncertainty / YOUNG_SIGMAS) ** 2, prior.uncertainty**2
+    own, other = (line.uncertainty / LINE_SIGMAS) ** 2, prior.uncertainty**2
     share = other / (own + other)
     return Frequency(
         prior.value + share * (line.value - prior.value),
         prior.uncertainty + share * (line.uncertainty - prior.uncertainty),
         line.wander,
     )
+
+
+def is_refuted(prior: Frequency, line: Frequency) -> bool:
+    """Whether a line shows that the prior is of another oscillator, or of another time."""
+    apart = abs(line.value - prior.value)
+    return apart > AGREEMENT * (line.uncertainty + prior.uncertainty)
 
 
 def common_frequency(frequencies: Sequence[Frequency]) -> Frequency | None:
@@ -52,7 +61,7 @@ def common_frequency(frequencies: Sequence[Frequency]) -> Frequency | None:
     kept = frequencies
     if len(frequencies) >= MEDIAN_PEERS:
         centre = weighted_median(frequencies)
-        kept = [f for f in frequencies if abs(f.value - centre) <= AGREEMENT * f.uncertainty]
+        kept = [each for each in frequencies if agree(each, centre)]
     weights = [1 / each.uncertainty**2 for each in kept]
     total = sum(weights)
     value = sum(weight * each.value for weight, each in zip(weights, kept, strict=True)) / total
@@ -61,11 +70,20 @@ def common_frequency(frequencies: Sequence[Frequency]) -> Frequency | None:
     return Frequency(value, (scatter / total) ** 0.5, max(each.wander for each in kept))
 
 
-def weighted_median(frequencies: Sequence[Frequency]) -> float:
-    """The value that half of the weight, 1/uncertainty, is at or below, s/s."""
+def agree(one: Frequency, other: Frequency) -> bool:
+    """Whether two frequencies may be of the same oscillator."""
+    return abs(one.value - other.value) <= AGREEMENT * max(one.uncertainty, other.uncertainty)
+
+
+def weighted_median(frequencies: Sequence[Frequency]) -> Frequency:
+    """The frequency that half of the weight is at or below; the weight is 1/uncertainty."""
     ordered = sorted(frequencies, key=lambda each: each.value)
-    reached = list(accumulate(1 / each.uncertainty for each in ordered))
-    return ordered[bisect_left(reached, reached[-1] / 2)].value
+    weights = [1 / each.uncertainty for each in ordered]
+    heaviest = max(weights)
+    capped = min(heaviest, MAX_SHARE * (sum(weights) - heaviest))
+    weights[weights.index(heaviest)] = capped if len(weights) > 1 else heaviest
+    reached = list(accumulate(weights))
+    return ordered[bisect_left(reached, reached[-1] / 2)]
 
 
 def is_shock(before: Frequency | None, after: Frequency | None) -> bool:

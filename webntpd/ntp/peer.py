@@ -6,11 +6,10 @@ A poll is a burst of one or more exchanges, some seconds apart on a warm connect
                        ▲                  or on_failure                           │
                        └────────────────────Wait until the next poll──────────────┘
 
-Every answer ends with exactly one Measure or Wait; a Report stands before it when anything has
-changed that can be seen from outside, but for the middle of a burst: nothing that is voted on
-changes there, so the end of the burst tells of all. The task which performs the actions tells how
-each ended: it answers a Measure with on_readings or on_failure, a Wait with on_timer. on_suspend
-may come in the place of either, and an exchange under way is then abandoned.
+Every answer ends with exactly one Measure or Wait. A Report precedes it when something visible
+changed; the middle of a burst reports nothing, its end does. The task which performs the actions
+tells how each ended: it answers a Measure with on_readings or on_failure, a Wait with on_timer.
+on_suspend may come in the place of either, and an exchange under way is then abandoned.
 
 The poll interval grows in two ways that do not mix: adaptation follows the steadiness of the
 oscillator, backoff counts the polls that failed and is forgotten with the first answer.
@@ -22,7 +21,7 @@ from dataclasses import replace
 
 from webntpd.ntp.bounds import Bounds, Settled, Window, bounds_of, estimate_of
 from webntpd.ntp.line import Fit, Line
-from webntpd.ntp.oscillator import blended
+from webntpd.ntp.oscillator import blended, is_refuted
 from webntpd.ntp.poll import PollAdaptation, Rng, interval_ns
 from webntpd.ntp.types import (
     MIN_EXCHANGES,
@@ -96,12 +95,13 @@ class Peer:
         self._exchanges = 0
         self._best: tuple[Reading, Bounds] | None = None  # this poll's, of the least delay
         self._began_entry = False  # whether this poll began an entry of the window
-        self._settled: PeerEstimate | None = None  # the estimate at the end of the last poll
+        self._last_estimate: PeerEstimate | None = None  # at the end of the last poll
 
-        self._news = False  # samples have come since the last report
+        self._has_new_samples = False  # samples have come since the last report
         self._provenance: Provenance | None = None
         self._leap: LeapNotice | None = None
         self._max_error: float | None = None
+        self._began_ns = 0  # the start or the last suspend
         self._first_reply_ns: int | None = None
         self._last_reply_ns: int | None = None
         self._last_failure: Failure | None = None
@@ -112,6 +112,7 @@ class Peer:
 
     def start(self, now_ns: int) -> tuple[Action, ...]:
         """Begin: the first poll comes within START_SPREAD."""
+        self._began_ns = now_ns
         self._next_poll_ns = now_ns + round(self._rng() * START_SPREAD * NS_PER_S)
         return self._then(Wait(self._next_poll_ns), now_ns)
 
@@ -160,16 +161,17 @@ class Peer:
         self._forget_line(replace(known, uncertainty=max(known.uncertainty, SUSPEND_UNCERTAINTY)))
         self._window.clear()
         self._exchanges = 0
+        self._began_ns = now_ns
         self._first_reply_ns = self._last_failure = None
         self._best = None
-        self._news = False
+        self._has_new_samples = False
         self._adaptation.reset()
         self._backoff = 0
         self._reach = 0
         self._last_was_first = False
         self._begin_burst(now_ns, filling=True)
-        go_on = self._measure if now_ns >= self._earliest_ns else self._pause
-        return (Disconnect(), *go_on(now_ns))
+        proceed = self._measure if now_ns >= self._earliest_ns else self._pause
+        return (Disconnect(), *proceed(now_ns))
 
     @property
     def poll(self) -> int:
@@ -245,7 +247,7 @@ class Peer:
         self._leap = reading.leap
         self._max_error = reading.max_error
         self._provenance = reading.provenance
-        self._news = True
+        self._has_new_samples = True
         self._began_entry |= self._window.add(reading, bounds, self._frequency)
         self._settle()
         if self._best is None or bounds.delay < self._best[1].delay:
@@ -267,16 +269,16 @@ class Peer:
         if settled is not Settled.NOTHING:
             self._rejections[Rejection.CONTRADICTION] += 1
             self._adaptation.reset()
-        if settled is Settled.ALL:
-            # The line may be at fault, and so may the prior be.
-            self._forget_line(UNKNOWN_FREQUENCY)
+            self._prior = UNKNOWN_FREQUENCY  # it may be at fault
+        if settled is Settled.CLEARED:
+            self._forget_line(UNKNOWN_FREQUENCY)  # and so may the line
             self._best = None
 
     def _forget_line(self, prior: Frequency) -> None:
         self._line.clear()
         self._fit = None
         self._prior = prior
-        self._settled = None
+        self._last_estimate = None
 
     def _extend_line(self, reading: Reading, bounds: Bounds) -> None:
         """Take the poll's best exchange as a point of the line."""
@@ -284,12 +286,14 @@ class Peer:
         middle_ns = (reading.r1_ns + reading.r4_ns) // 2
         extend(middle_ns, (bounds.ceiling_ns + bounds.floor_ns) // 2, bounds.delay)
         self._fit = self._line.fit()
+        if self._fit is not None and is_refuted(self._prior, self._fit.frequency):
+            self._prior = UNKNOWN_FREQUENCY
         self._settle()
 
     def _adapt_poll(self, now_ns: int) -> None:
         """Poll more seldom while the estimates follow the line (RFC 5905 §11.3)."""
         estimate = estimate_of(self._track(now_ns), now_ns, slew=self._slew)
-        before, self._settled = self._settled, estimate
+        before, self._last_estimate = self._last_estimate, estimate
         if before is not None:
             elapsed = seconds_between(before.at_ns, now_ns)
             moved = seconds_between(before.mid_ns, estimate.mid_ns)
@@ -323,7 +327,7 @@ class Peer:
             return (action,)
         self._reported = replace(report, readings=())
         self._readings.clear()
-        self._news = False
+        self._has_new_samples = False
         return (Report(report), action)
 
     def _report(self, now_ns: int) -> PeerReport:
@@ -332,10 +336,11 @@ class Peer:
             reach=self._reach,
             poll=self.poll,
             track=self._track(now_ns) if self._window.entries else None,
-            fresh=self._news and self._exchanges >= MIN_EXCHANGES,
+            fresh=self._has_new_samples and self._exchanges >= MIN_EXCHANGES,
             at_ns=now_ns,
             next_poll_ns=self._next_poll_ns,
             readings=tuple(self._readings),
+            began_ns=self._began_ns,
             first_reply_ns=self._first_reply_ns,
             last_reply_ns=self._last_reply_ns,
             last_failure=self._last_failure,

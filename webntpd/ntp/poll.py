@@ -3,7 +3,7 @@
 The RFC takes the system's offset for the sign of it. Here data flows one way, from the peers to
 the system, and a peer's own offset will not do: one with a constant bias would never slow down.
 So a peer goes by how far its guess moves away from its line between two polls, beside the jitter
-that it had before: a jitter which already has the change in it is hardly ever exceeded.
+that it had before. The new jitter contains the change, so it is hardly ever exceeded.
 """
 
 from collections.abc import Callable
@@ -33,7 +33,8 @@ class PollAdaptation:
     def update(self, change: float, jitter: float) -> None:
         """Take the change of the offset over one poll and the jitter before it, s."""
         steady = abs(change) < STEADY_GATE * jitter
-        self._count += self.poll if steady else -2 * self.poll
+        step = max(self.poll, 1)  # a poll of 0 is to grow as well
+        self._count += step if steady else -2 * step
         if abs(self._count) > LIMIT:
             self._shift(1 if steady else -1)
 

@@ -1,8 +1,8 @@
 """The system process (RFC 5905 §11): from the peers' reports to one estimate, or to none.
 
 A vote depends on the last report of each peer, on the frequency that they have together, and on
-the vote before: falsetickers have no say in the frequency. No majority, no estimate: a wrong time
-is worse than no time, and every consumer coasts well without us.
+the vote before: only the peers that agreed in it have a say in the frequency. No majority, no
+estimate: a wrong time is worse than no time, and every consumer coasts well without us.
 
 A peer that was not asked yet, or that has too few samples for a moment, has no vote, but counts as
 one of those whose majority it takes. So the first of several to be ready, which may be the liar
@@ -36,13 +36,15 @@ INCUMBENT_BONUS = 0.5
 """The system peer stays so until another has less than this share of its distance: two peers that
 are as good as each other would otherwise take turns."""
 UNDECIDED_TIME = 30.0
-"""A peer counts as undecided until so long after its first answer, s. Without an end one flaky peer
-would silence a healthy one for up to 27 minutes."""
+"""A peer counts as undecided until so long after its first answer, or after its start while it has
+not answered, s. Without an end one flaky peer would silence a healthy one for up to 27 minutes."""
 STALE_TIME = 2100.0
 STALE_POLLS = 8
 """A peer that was not heard for longer than both of these, s and polls, has no vote."""
 JITTER_SHARE = 3.0
 """A speaker's distance has so many jitters in it."""
+AGREED = {Tally.OUTLIER, Tally.SURVIVOR, Tally.SYSTEM_PEER}
+"""The tallies of the peers whose interval meets the intersection."""
 NO_LEAPS: Mapping[str, Leap] = MappingProxyType({})
 
 
@@ -54,7 +56,7 @@ class System:
         self._reports: dict[str, PeerReport] = {}
         self._horizons: dict[str, int] = {}
         self._common: Frequency | None = None
-        self._falsetickers: frozenset[str] = frozenset()
+        self._agreeing: frozenset[str] = frozenset()  # in the last vote
         self._incumbent: str | None = None
         self._names: tuple[str, ...] = tuple(names)
 
@@ -96,8 +98,7 @@ class System:
         estimates = self._estimates(now_ns)
         ballot = [report for report in self.reports if report.name not in barred]
         verdict = self._verdict(ballot, estimates, leaps, now_ns)
-        tallies = verdict.tallies
-        self._falsetickers = frozenset(n for n, t in tallies.items() if t is Tally.FALSETICKER)
+        self._agreeing = frozenset(n for n, each in verdict.tallies.items() if each in AGREED)
         if isinstance(verdict.estimate, Estimate):
             self._incumbent = verdict.estimate.system_peer
         return verdict
@@ -110,16 +111,15 @@ class System:
                     self._horizons[report.name] = report.track.line_start_ns
 
     def _frequencies(self, now_ns: int) -> list[Frequency]:
-        """Those of all peers' lines that count: a falseticker's counts if no other is left."""
-        heard = {
-            report.name: report.track.frequency
+        """Those of the lines of the peers that agreed in the last vote, and were heard since."""
+        return [
+            report.track.frequency
             for report in self.reports
-            if report.track
+            if report.name in self._agreeing
+            and report.track
             and report.track.sigma is not None
             and seconds_between(report.track.last_reply_ns, now_ns) <= MEMORY
-        }
-        trusted = [each for name, each in heard.items() if name not in self._falsetickers]
-        return trusted or list(heard.values())
+        ]
 
     def _estimates(self, now_ns: int) -> dict[str, PeerEstimate]:
         return {
@@ -175,15 +175,15 @@ class System:
         system_peer = elect(speakers, self._incumbent)
         tallies[system_peer] = Tally.SYSTEM_PEER
         agreeing = [each.name for each in truechimers]
+        moving = self._common or estimates[system_peer].frequency
         estimate = Estimate(
             at_ns=now_ns,
             x_ns=base_ns + round(combination.mid * NS_PER_S),
             error=combination.error,
-            growth=max(estimates[name].growth for name in agreeing),
+            growth=max(growth_beside(estimates[name], moving) for name in agreeing),
             jitter=combination.jitter,
             frequency=replace(
-                self._common or estimates[system_peer].frequency,
-                wander=max(estimates[name].frequency.wander for name in agreeing),
+                moving, wander=max(estimates[name].frequency.wander for name in agreeing)
             ),
             system_peer=system_peer,
             leap=majority_warning([leaps[name] for name in agreeing if name in leaps]),
@@ -205,6 +205,11 @@ class System:
             distance=estimate.half_width + rate * silence + JITTER_SHARE * estimate.jitter,
             prefer=report.prefer,
         )
+
+
+def growth_beside(estimate: PeerEstimate, moving: Frequency) -> float:
+    """How fast a peer's bounds leave a guess that moves by another frequency than the peer's."""
+    return estimate.growth + abs(moving.value - estimate.frequency.value)
 
 
 def calls_for_publication(verdict: Verdict, report: PeerReport) -> bool:
@@ -229,9 +234,10 @@ def is_undecided(report: PeerReport, now_ns: int) -> bool:
     few = report.track is None or report.track.exchanges < MIN_EXCHANGES
     if report.noselect or not few:
         return False
-    if report.first_reply_ns is None:
-        return report.last_failure is None
-    return seconds_between(report.first_reply_ns, now_ns) < UNDECIDED_TIME
+    if report.first_reply_ns is None and report.last_failure is not None:
+        return False
+    since_ns = report.began_ns if report.first_reply_ns is None else report.first_reply_ns
+    return seconds_between(since_ns, now_ns) < UNDECIDED_TIME
 
 
 def why_none(candidates: Sequence[Candidate], undecided: int) -> NoEstimate:

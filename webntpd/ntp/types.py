@@ -160,8 +160,8 @@ class Failure:
 class Frequency:
     """dX/dRAW, by which the true time gains on the local oscillator, s/s.
 
-    `uncertainty` is one standard deviation of `value`; `wander` is how fast `value` itself may
-    change, s/s per s.
+    Three times `uncertainty` bounds the error of `value`: of a young line it is 2 t standard
+    deviations. `wander` is how fast `value` itself may change, s/s per s.
     """
 
     value: float
@@ -289,9 +289,9 @@ class PeerReport:
     `track` is None until something was measured. `fresh` says that the event ended an answered
     poll, or, in an iburst, that at least MIN_EXCHANGES exchanges were answered: then `track` has
     something new to publish. `reach` is the 8-bit register, `poll` log2 seconds, `next_poll_ns`
-    RAW. `first_reply_ns` is of the first answer since the peer's start or a suspend. `readings` are
-    the samples that the event itself brought: each is in one report only. `stamps` counts the good
-    samples since the start by what they were made of.
+    RAW. The peer began, or began anew after a suspend, at `began_ns`, and `first_reply_ns` is of
+    the first answer since. `readings` are the samples that the event itself brought: each is in one
+    report only. `stamps` counts the good samples since the start by what they were made of.
     """
 
     name: str
@@ -302,6 +302,7 @@ class PeerReport:
     at_ns: int
     next_poll_ns: int
     readings: tuple[Reading, ...] = ()
+    began_ns: int = 0
     first_reply_ns: int | None = None
     last_reply_ns: int | None = None
     last_failure: Failure | None = None
@@ -341,8 +342,8 @@ class Estimate:
 
     `error` bounds its error, s, as long as a majority of the peers tells the truth; from `at_ns` on
     it grows as a PeerEstimate's bounds do. X moves by `frequency`, the oscillator's, as all peers
-    together measure it. `system_peer` is the preferred speaker, else the one of the narrowest
-    bounds.
+    together measure it. `system_peer` is the preferred speaker, else the one of least distance,
+    with a bonus for staying.
     """
 
     at_ns: int
