@@ -44,6 +44,9 @@ coverage: $(READY)  ## the pure part: every branch of a module by its own test f
 
 check: $(BENCH) lint types test coverage  ## everything that a commit must pass
 
+.PHONY: check-all
+check-all: check test-oldest test-boot test-container bench-path bench-loop  ## also what takes too long for CI, as root
+
 simulate: $(READY) ## simulated days with a consumer, beside rivals (ARGS="--seeds 1 --only lan mobile")
 	$(BIN)/python -m benchmarks.simulation $(ARGS)
 

@@ -96,7 +96,7 @@ def make_parser() -> argparse.ArgumentParser:
         "--socket",
         type=Path,
         metavar="PATH",
-        help="where the daemon is asked; default: what the configuration says",
+        help="where the daemon is asked; default: as in the configuration",
     )
     _add_plot(command("plot", "Draw offset, delay and jitter over time", PLOT))
     command("install-unit", "Install the units for systemd, after pip or pipx", INSTALL_UNIT)

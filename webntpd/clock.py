@@ -5,7 +5,8 @@ Scheduling never comes here: it uses trio's deadlines, which a test's virtual cl
 
 import logging
 import time
-from typing import NamedTuple, Protocol
+from collections.abc import Callable
+from typing import NamedTuple, Protocol, TypeVar
 
 from webntpd.ntp.types import NS_PER_S
 
@@ -19,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 
 class Clock(Protocol):
-    """What a measurement needs to know of time. All instants are integer nanoseconds."""
+    """The clocks that a measurement reads. All instants are integer nanoseconds."""
 
     @property
     def precision(self) -> float:
@@ -28,7 +29,7 @@ class Clock(Protocol):
 
     @property
     def shift_ns(self) -> int:
-        """How far the wall clock is ahead of the kernel's own, of which the kernel's stamps are."""
+        """How far the wall clock is ahead of CLOCK_REALTIME, which the kernel stamps with."""
         ...
 
     @property
@@ -37,11 +38,11 @@ class Clock(Protocol):
         ...
 
     def raw_ns(self) -> int:
-        """CLOCK_MONOTONIC_RAW: the local oscillator, which nobody slews or steps."""
+        """CLOCK_MONOTONIC_RAW: the local oscillator, which no program slews or steps."""
         ...
 
     def realtime_ns(self) -> int:
-        """The wall clock: the one that is being measured."""
+        """The wall clock: the clock under measurement."""
         ...
 
     def monotonic_ns(self) -> int:
@@ -61,14 +62,29 @@ class Pair(NamedTuple):
     window_ns: int
 
 
-def read_pair(clock: Clock) -> Pair:
-    """The tightest of a few readings: between two clocks the machine may run something else."""
-    best = _read_pair_once(clock)
+class Windowed(Protocol):
+    """A reading of several clocks, which were read within `window_ns`."""
+
+    @property
+    def window_ns(self) -> int: ...
+
+
+W = TypeVar("W", bound=Windowed)
+
+
+def tightest(read: Callable[[], W]) -> W:
+    """The tightest of a few readings: another program may run between two clocks."""
+    best = read()
     for _ in range(PAIR_ATTEMPTS - 1):
         if best.window_ns <= CLOSE_PAIR_NS:
             break
-        best = min(best, _read_pair_once(clock), key=lambda pair: pair.window_ns)
+        best = min(best, read(), key=lambda each: each.window_ns)
     return best
+
+
+def read_pair(clock: Clock) -> Pair:
+    """RAW and the wall clock at one instant."""
+    return tightest(lambda: _read_pair_once(clock))
 
 
 def _read_pair_once(clock: Clock) -> Pair:
@@ -95,8 +111,8 @@ class SystemClock:
                 100 * MAX_SLEW,
             )
 
-    # CLOCK_REALTIME. Not called from a method, which would double what a reading takes: a server
-    # reads the clock for each reply.
+    # CLOCK_REALTIME. A method around it would double the cost of a reading, and a server reads the
+    # clock for each reply.
     realtime_ns = staticmethod(time.time_ns)
 
     def raw_ns(self) -> int:

@@ -181,7 +181,7 @@ def consumer_config(arguments: argparse.Namespace) -> int:
 
 
 def facts_from(socket: Path | None) -> Facts:
-    """What the daemon has measured that is asked at `socket`, or why that is not known."""
+    """The measurements of the daemon that is asked at `socket`, or the reason for none."""
     if socket is None:
         return Facts(why_none="the configuration has no control socket to ask the daemon at")
     try:

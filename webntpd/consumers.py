@@ -1,7 +1,7 @@
-"""The lines by which chrony, NTPsec, ntpd or ntpd-rs takes its time from this configuration.
+"""The lines that make chrony, NTPsec, ntpd or ntpd-rs take its time from this configuration.
 
-What each of them understands was tried; why each option is there stands beside it. How far a sample
-may be wrong is taken from a running daemon's status where there is one, else it is guessed.
+They were tried with each of these programs; a comment beside each option gives its reason. The
+error of samples is that in a running daemon's status, or a guess where no daemon runs.
 """
 
 import json
@@ -16,11 +16,11 @@ from webntpd.config import Config, PeerSpec, RefclockSpec
 from webntpd.refclock import ShmParameters, SockParameters
 
 TYPICAL_DELAY = 0.05
-"""A round trip to a server on the internet, s: chrony's error bound has half of it in it."""
+"""A round trip to a server on the internet, s: half of it is part of chrony's error bound."""
 TYPICAL_ERROR = 1e-3
-"""What is left of its asymmetry, s."""
+"""The error that the asymmetry of such a round trip leaves, s."""
 LEAST_PRECISION = 1e-6
-"""What chrony takes for the precision of reading a clock, s; a sample of ours is no better."""
+"""chrony's own precision of reading a clock, s; a sample of ours is no better."""
 DEFAULT_POLLS = (4, 6)
 """log2 s, while there is no peer yet."""
 CHRONY_POLL = 4
@@ -49,7 +49,7 @@ class ConsumerError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """How far samples may be wrong, as a running daemon measures it, s.
+    """The error of samples, as a running daemon measures it, s.
 
     `error` bounds a sample's error, `jitter` is its typical error, `delay` the typical round trip
     to the primary clocks.
@@ -62,11 +62,11 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the lines depend on beside the configuration.
+    """The facts besides the configuration that the lines depend on.
 
     `combined` is of the combined offset, `peers` of single peers by their names. `source` says
-    where they come from, and `why_none` why one that is missing is missing. `ntpd_rs` is the
-    version that is installed on this machine, if any is.
+    where they come from, and `why_none` why some are missing. `ntpd_rs` is the version that is
+    installed on this machine, None without one.
     """
 
     combined: Measured | None = None
@@ -122,7 +122,7 @@ def consumer_lines(config: Config, consumer: Consumer, facts: Facts) -> list[str
 
 
 def measurements(status: Mapping[str, Any]) -> tuple[Measured | None, dict[str, Measured]]:
-    """What a daemon's status, as docs/status.md has it, says of the combined offset and each peer.
+    """The errors of the combined offset and of each peer, from a status as in docs/status.md.
 
     An estimate that lacks a member, as in the status of another version, counts as none.
     """
@@ -143,7 +143,7 @@ def measurements(status: Mapping[str, Any]) -> tuple[Measured | None, dict[str, 
 
 
 def outputs(config: Config, facts: Facts) -> Iterator[Output]:
-    """The configured outputs with what their consumer must know of them."""
+    """The configured outputs, as their consumer must know them."""
     for number, spec in enumerate(config.refclocks, start=1):
         peers = [peer for peer in config.peers if feeds(peer, spec)]
         measured = facts.combined if spec.peer is None else facts.peers.get(spec.peer)

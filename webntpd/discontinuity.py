@@ -1,10 +1,10 @@
 """Notices that the local clock was set, or that RAW missed some time.
 
-CLOCK_REALTIME and CLOCK_MONOTONIC are slewed alike: only a step parts them. A step is no more than
-news, since measurements are kept on the RAW scale, which nobody steps. A suspend is worse: RAW
-stands still meanwhile, so that earlier measurements say nothing of it as it is now. It parts
-CLOCK_BOOTTIME from CLOCK_MONOTONIC. A virtual machine that is restored finds its clocks set by the
-hypervisor instead: then RAW and CLOCK_MONOTONIC part, by more than slewing explains.
+CLOCK_REALTIME and CLOCK_MONOTONIC are slewed alike: only a step parts them. A step is logged and
+changes nothing else, since measurements are kept on the RAW scale, which no program steps. A
+suspend is worse: RAW stands still meanwhile, so earlier measurements no longer hold. It parts
+CLOCK_BOOTTIME from CLOCK_MONOTONIC. In a virtual machine that is restored, the hypervisor has set
+the clocks instead: then RAW and CLOCK_MONOTONIC part by more than slewing explains.
 """
 
 import ctypes
@@ -16,13 +16,13 @@ from enum import StrEnum
 
 import trio
 
-from webntpd.clock import CLOSE_PAIR_NS, MAX_SLEW, PAIR_ATTEMPTS, Clock
+from webntpd.clock import MAX_SLEW, Clock, tightest
 from webntpd.ntp.types import NS_PER_S
 
 ALLOWANCE_NS = 100_000
-"""Parting of two clocks that reading them one after the other explains."""
+"""Two clocks may part by this, because they are read one after the other, ns."""
 STEP_RATE = 500e-6
-"""Parting of wall and monotonic time that may come with each second, s/s. Linux has none; a kernel
+"""Wall and monotonic time may part by this rate without a step, s/s. On Linux they do not; a kernel
 that imitates it may correct each by itself."""
 
 
@@ -43,13 +43,8 @@ class ClockReading:
 
 
 def read_clocks(clock: Clock) -> ClockReading:
-    """The tightest of a few readings: between two clocks the machine may run something else."""
-    best = _read_once(clock)
-    for _ in range(PAIR_ATTEMPTS - 1):
-        if best.window_ns <= CLOSE_PAIR_NS:
-            break
-        best = min(best, _read_once(clock), key=lambda each: each.window_ns)
-    return best
+    """All clocks at one instant."""
+    return tightest(lambda: _read_once(clock))
 
 
 def _read_once(clock: Clock) -> ClockReading:
@@ -62,8 +57,8 @@ def _read_once(clock: Clock) -> ClockReading:
 class DiscontinuityDetector:
     """Compares the clocks with how they stood at the check before.
 
-    `step` is by how much the wall clock was set ahead between the last two checks, s; it means
-    something only where check() says STEP.
+    `step` is how far the wall clock was set ahead between the last two checks, s. It has a meaning
+    only where check() says STEP.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -72,7 +67,7 @@ class DiscontinuityDetector:
         self.step = 0.0
 
     def check(self) -> Discontinuity | None:
-        """What happened since the last check. Cheap enough to ask before each vote."""
+        """The discontinuity since the last check, if any. It costs little enough for each vote."""
         last, now = self._last, read_clocks(self._clock)
         self._last = now
         raw_ns = now.raw_ns - last.raw_ns

@@ -33,9 +33,9 @@ _DAY_S = 86_400
 _DAY_NS = _DAY_S * NS_PER_S
 _HALF_DAY_NS = _DAY_NS // 2
 _SMEAR_REACH_NS = _HALF_DAY_NS + 3_600 * NS_PER_S
-"""A smear's half and an hour: the clock that says when it is may itself be wrong."""
+"""Half of a smear, and an hour, since the wall clock may be wrong by so much."""
 _USUAL_MONTHS = {1, 7}
-"""The months that leap seconds come before; the others are a second choice."""
+"""Leap seconds come right before these months; other months are a second choice."""
 
 _WARNINGS = {1: Leap.INSERT, -1: Leap.DELETE}
 _NAMES = {"$": "update", "@": "expiry", "h": "hash"}
@@ -77,10 +77,10 @@ class LeapList:
 
 
 def warning_from(notice: LeapNotice, now_ns: int) -> Leap:
-    """The warning that a notice amounts to at `now_ns`: only on the last day of a month.
+    """The warning that a notice gives at `now_ns`: only on the last day of a month.
 
     A leap second is the last second of a month (ITU-R TF.460), so a notice of any other instant
-    warns of nothing.
+    gives none.
     """
     day, within_ns = divmod(notice.next_ns, _DAY_NS)
     if not 0 < notice.next_ns - now_ns <= _DAY_NS or within_ns or _month_from(day) is None:
@@ -93,7 +93,7 @@ def smear_ns(leap_list: LeapList, at_ns: int) -> int:
 
     From noon before a leap second to noon after it, such a clock shows 86400 s, evenly, while
     86400 + step seconds pass. UTC is here as POSIX clocks show it: an inserted second is the last
-    one shown twice. The list must be one that has not expired.
+    one shown twice. The list must not have expired.
     """
     for leap in leap_list.leaps:
         shown_ns = at_ns - (leap.next_ns - _HALF_DAY_NS)  # since the first noon
@@ -106,7 +106,7 @@ def _smear_of(step: int, shown_ns: int) -> int:
     """The smear when the clock has shown `shown_ns` since the first noon.
 
     So far shown * (86400 + step) / 86400 have really passed. The leap comes 43200 s after noon, or
-    a second earlier if it is the one that is left out; from there on, UTC is `step` less.
+    a second earlier if a second is left out; from there on, UTC is `step` less.
     """
     until_leap_ns = _HALF_DAY_NS + min(step, 0) * NS_PER_S
     if shown_ns * (_DAY_S + step) < until_leap_ns * _DAY_S:
@@ -115,7 +115,7 @@ def _smear_of(step: int, shown_ns: int) -> int:
 
 
 def unsmeared(reading: Reading, leap_list: LeapList) -> Reading:
-    """The reading as if its noon-to-noon smeared server told UTC; see smear_ns() for the list.
+    """The reading with its server's noon-to-noon smear taken out; see smear_ns() for the list.
 
     Its notice is dropped: a server that smears a leap second must not announce it.
     """
@@ -128,11 +128,11 @@ def unsmeared(reading: Reading, leap_list: LeapList) -> Reading:
 
 
 def smear_is_possible(at_ns: int, known: Iterable[LeapNotice]) -> bool:
-    """Whether a smeared clock may differ from UTC at `at_ns`, as far as anyone says.
+    """Whether a smeared clock may differ from UTC at `at_ns`, for lack of a valid list.
 
-    For want of a valid list. `known` are notices of servers that do not smear; those that announce
-    no step know nothing. Where nothing is known, any end of June or December may have a leap
-    second. A smeared server's readings of such a time are good for nothing, later votes included.
+    `known` are notices of servers that do not smear. A notice without a step is no knowledge. Where
+    nothing is known, any end of June or December may have a leap second. A smeared server's
+    readings from such a time are useless, for later votes too.
     """
     instants = {notice.next_ns for notice in known if notice.step in _WARNINGS}
     if instants:

@@ -1,4 +1,4 @@
-"""From a server's answer to a reading, or to the name of what is wrong with it (RFC 5905 §8).
+"""From a server's answer to a reading, or to a named rejection (RFC 5905 §8).
 
 An exchange has four timestamps: T1 and T4, our own as the request left and as the reply came, and
 T2 and T3, the server's as the request came and as the reply left. Servers differ in how many of
@@ -7,7 +7,7 @@ tells a T3 that the kernel took. Which of these a reading is built on is its for
 with the source of our own stamps, how precise it is.
 
 Our own side is a Trip: two stamps, each one instant on the wall clock and on RAW. Round trips and
-delays are differences of RAW, which nobody steers; the wall's times are only for the statistics.
+delays are differences of RAW, which no program steers; the wall's times are only for statistics.
 
 Precision is rho of RFC 5905 §8: how far a stamp may be from the instant that it stands for. The
 offset halves the sum of both ends' errors, so that each side counts with the mean of its stamps.
@@ -49,7 +49,7 @@ MAX_DEPARTURE_NS = 1_000_000
 that lets the last one count, and would put the floor of X above the truth: then `st` stands."""
 
 DATE_RESOLUTION_NS = NS_PER_S
-"""What a Date header is cut to."""
+"""The step that a Date header is cut to, ns."""
 
 
 class Rejected(Exception):  # noqa: N818  # not an error here: a verdict on a stranger's reply
@@ -141,7 +141,8 @@ def _check_own_clocks(t1: Stamp, t4: Stamp) -> None:
     if raw_ns < 0:
         raise Rejected(Rejection.DISORDERED, f"the reply came {-raw_ns} ns before the request left")
     parted_ns = t4.wall_ns - t1.wall_ns - raw_ns
-    if abs(parted_ns) > _STEP_NS + raw_ns // _SLEW_DIVISOR:
+    allowed_ns = _STEP_NS + raw_ns // _SLEW_DIVISOR + t1.doubt_ns + t4.doubt_ns
+    if abs(parted_ns) > allowed_ns:
         raise Rejected(
             Rejection.STEPPED, f"the local clock was set by about {parted_ns} ns meanwhile"
         )
@@ -150,9 +151,9 @@ def _check_own_clocks(t1: Stamp, t4: Stamp) -> None:
 def _check_delay(
     round_trip_ns: int, service_ns: int, resolution_ns: int, least_round_trip: float | None
 ) -> None:
-    """Reject what the server claims of its own time if the round trip has no room for it.
+    """Reject a server's claim of its own time if the round trip has no room for it.
 
-    A service time between two cut times may come out too long by one resolution.
+    The time between two cut times may be too long by one resolution.
     """
     if service_ns < 0:
         raise Rejected(

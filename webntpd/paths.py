@@ -13,7 +13,7 @@ CONTROL_VARIABLE = "WEBNTPD_CONTROL__SOCKET"
 DEFAULT_CONTROL = Path("/run/webntpd/control.sock")
 
 DEFAULT_STATE = Path("/var/lib/webntpd/state")
-"""What the daemon remembers of the oscillator from one run to the next."""
+"""Where the daemon keeps the oscillator's frequency from one run to the next."""
 
 DEFAULT_STATISTICS = Path("/var/log/webntpd")
 """What the service may write to; statistics are off until the configuration names a directory."""

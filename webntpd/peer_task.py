@@ -1,4 +1,4 @@
-"""Runs one peer: does what its state machine asks for, and tells it what came of it."""
+"""Runs one peer: carries out the actions of its state machine, and reports how they ended."""
 
 from collections.abc import Callable, Sequence
 
@@ -87,7 +87,7 @@ class PeerTask:
             failure, readings = error.failure, error.readings
         now_ns = self._clock.raw_ns()
         if self._slept():
-            # What straddles a suspend says nothing of X as it is now.
+            # An exchange across a suspend does not measure the present X.
             return self._peer.on_suspend(now_ns)
         readings = [right for each in readings if (right := self._correct(each)) is not None]
         if failure is not None:

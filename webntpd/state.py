@@ -4,8 +4,8 @@
      "frequency": {"value": -1.25e-05, "uncertainty": 2e-08, "wander": 1e-10}}
 
 The frequency is dX/dRAW in s/s, `known_ns` the Unix time at which it was known. The file is small,
-is replaced whole, and does no harm when it is lost: without it, a start learns the frequency anew.
-So a file that is not exactly this is no state, and one warning.
+is replaced whole, and may be lost without harm: without it, a start learns the frequency anew. So
+a file that is not exactly like this counts as no state, with one warning.
 """
 
 import json
@@ -28,12 +28,12 @@ MAX_FREQUENCY = 1000e-6
 """No oscillator of a computer is farther off, s/s; the kernel corrects half of it."""
 
 RESTART_UNCERTAINTY = 5e-6
-"""What a restart adds, s/s: the machine may be warmer or colder now, and a kernel that measures its
-counter's rate at each boot finds another one."""
+"""A restart adds this uncertainty, s/s: the machine may be warmer or colder now, and a kernel that
+measures its counter's rate at each boot gets another one."""
 AGEING = 1e-6 / (30 * 86_400)
-"""How fast the frequency of a quartz becomes unknown, s/s per s."""
+"""How fast a stored frequency grows more uncertain, s/s per s."""
 UNKNOWN_AGE = 365 * 86_400.0
-"""The age of a state that is younger than the clock's own time, s: that clock is wrong."""
+"""The age that a state from the future counts with, s: the wall clock is wrong now, or was then."""
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ class State:
 
 
 class StateError(ValueError):
-    """What is wrong with the content of a state file."""
+    """The content of a state file is not valid. The text says why."""
 
 
 def frequency_from(state: State, now_ns: int) -> Frequency:
@@ -61,7 +61,7 @@ def frequency_from(state: State, now_ns: int) -> Frequency:
 
 
 def load_state(path: Path) -> State | None:
-    """The state in the file at `path`; None without a file, and, with a warning, for a bad one."""
+    """The state in the file at `path`. None if there is no file, or, with a warning, a bad one."""
     try:
         with path.open("rb") as file:
             return parse_state(file.read(MAX_SIZE + 1))
@@ -129,7 +129,7 @@ def parse_state(data: bytes) -> State:
 
 
 def _refuse(constant: str) -> NoReturn:
-    """NaN and the infinities, which Python reads, but which are not JSON."""
+    """Refuse NaN and the infinities: Python reads them, but they are not JSON."""
     raise ValueError(f"{constant} is no number")
 
 

@@ -1,4 +1,4 @@
-"""Keeps the state file: what the daemon knows of the oscillator, for its next start."""
+"""Keeps the state file: the frequency of the oscillator, for the daemon's next start."""
 
 import logging
 from pathlib import Path
@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 
 
 class StateKeeper:
-    """Takes snapshots, and writes what the newest one with a frequency knows."""
+    """Takes snapshots, and writes the frequency of the newest one that has one."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -25,7 +25,7 @@ class StateKeeper:
         self._problem: str | None = None
 
     def observe(self, status: Status) -> None:
-        """Take a snapshot. Only a frequency that a majority stands behind counts."""
+        """Take a snapshot. Its frequency counts only if there is an estimate, from a majority."""
         verdict = status.verdict
         if verdict.frequency is not None and isinstance(verdict.estimate, Estimate):
             self._state = State(verdict.frequency, status.wall_ns)
@@ -40,7 +40,7 @@ class StateKeeper:
             self.save()
 
     def save(self) -> None:
-        """Write the state if there is a new one. Each reason of a failure is logged once."""
+        """Write the state if there is a new one. A failure is logged when its reason is new."""
         state = self._state  # the loop may go on meanwhile, and bring another
         if state is None or state == self._written:
             return

@@ -19,7 +19,7 @@ from webntpd.ntp.types import (
 )
 
 PPM = 1e-6
-"""Frequencies are shown in parts per million, of which this is one, s/s."""
+"""One part per million, s/s: the unit for frequencies in all views."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +42,8 @@ class RefclockStatus:
 class PeerStatus:
     """A peer's report with its tally and its estimate in the last vote. `kind` names its exchange.
 
-    `estimate` is None while the peer has measured nothing. `offsets` are those that the wall clock
-    had at its last fresh reports, oldest first, s.
+    `estimate` is None while the peer has no sample. `offsets` are the wall clock's at its last
+    fresh reports, oldest first, s.
     """
 
     report: PeerReport

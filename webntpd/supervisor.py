@@ -114,7 +114,7 @@ class Daemon:
         self._setup: Setup
         self._statistics: Slot[StatisticsParameters]
         self._state: Slot[Path]
-        self._remembered = UNKNOWN_FREQUENCY  # the frequency that an earlier run knew
+        self._remembered = UNKNOWN_FREQUENCY  # the frequency from an earlier run
 
     async def start(self, config: Config, nursery: trio.Nursery) -> None:
         """Start everything that `config` asks for, then tell the service manager."""
@@ -220,7 +220,7 @@ class Daemon:
         return running
 
     def _unsmeared(self, reading: Reading, smear: Smear) -> Reading | None:
-        """The reading without its server's smear; None while nobody can tell the smear."""
+        """The reading without its server's smear; None while the smear is unknown."""
         if smear is Smear.NONE:
             return reading
         own = self._leap_list
@@ -229,12 +229,12 @@ class Daemon:
         return None if smear_is_possible(reading.t3_ns, self._notices()) else reading
 
     def _notices(self) -> list[LeapNotice]:
-        """What the peers that do not smear say of leap seconds."""
+        """The notices of leap seconds of the peers that do not smear."""
         reports = [peer.report for peer in self._status.peers] if self._status else []
         return list(notices(reports, self._setup.smears).values())
 
     def _prior(self) -> Frequency:
-        """What a peer that begins now may assume of the oscillator."""
+        """The oscillator's frequency for a new peer: the daemon's, or that of an earlier run."""
         known = self._status.verdict.frequency if self._status else None
         if known is None:
             return self._remembered

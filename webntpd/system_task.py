@@ -1,4 +1,4 @@
-"""Runs the system process: votes on the peers' reports and publishes what the vote gave.
+"""Runs the system process: votes on the peers' reports and publishes the outcome.
 
 It is the one consumer of one channel, so everything that bears on a vote happens one after the
 other. The watchdog's heartbeats come by the same channel: it is fed only while this task works.
@@ -32,7 +32,7 @@ from webntpd.status import PeerStatus, Status
 logger = logging.getLogger(__name__)
 
 REMEMBERED_OFFSETS = 32
-"""Of each peer, for the views that show a trend."""
+"""So many offsets are kept of each peer, for the views that show a trend."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What the configuration says of the system process; a new one comes with each reload.
+    """The configuration of the system process; a new one comes with each reload.
 
     `kinds` gives each configured peer's kind of exchange, in the configuration's order; `smears`
     how the servers of those peers that smear leap seconds do so.
@@ -72,7 +72,7 @@ Event = PeerReport | Heartbeat | ClockSet | Setup
 
 
 def notices(reports: Iterable[PeerReport], smears: Container[str]) -> dict[str, LeapNotice]:
-    """What the peers say of leap seconds, by name. One that smears them never announces one."""
+    """The peers' notices of leap seconds, by name. A peer that smears them never announces one."""
     return {
         report.name: report.track.leap
         for report in reports
@@ -81,7 +81,7 @@ def notices(reports: Iterable[PeerReport], smears: Container[str]) -> dict[str, 
 
 
 class SystemTask:
-    """Carries out what the system process decides.
+    """Carries out the decisions of the system process.
 
     `observe` gets every new snapshot, `feed_watchdog` is called at each heartbeat, and
     `alarm_peers` when the machine slept.
@@ -138,10 +138,10 @@ class SystemTask:
         self._conclude(report)
 
     def _check_clock(self) -> bool:
-        """Whether the machine slept; then all that was measured before is dropped."""
+        """Whether the machine slept; if so, drop all measurements and poll anew."""
         found = self._detector.check()
         if found is Discontinuity.STEP:
-            logger.info("%s by %+.3f s; what was measured stands", found, self._detector.step)
+            logger.info("%s by %+.3f s; all measurements stand", found, self._detector.step)
         if found is not Discontinuity.SUSPEND:
             return False
         logger.warning("%s: all samples are dropped, all peers polled anew", found)
@@ -153,12 +153,12 @@ class SystemTask:
         return True
 
     def _is_from_before_the_suspend(self, report: PeerReport) -> bool:
-        """A report may have been on its way here meanwhile; its peer makes another."""
+        """Whether a report was under way during the suspend; its peer will make another."""
         track = report.track
         return track is not None and track.entries[0].floor_at_ns < self._measured_since_ns
 
     def _conclude(self, report: PeerReport | None = None) -> None:
-        """Vote, publish what `report` made new, and show the outcome."""
+        """Vote, publish if `report` has new samples, and show the outcome."""
         pair = read_pair(self._clock)
         verdict = self._system.vote(
             pair.raw_ns,
@@ -185,14 +185,14 @@ class SystemTask:
         return notices(self._system.reports, self._setup.smears)
 
     def _leap_warnings(self, wall_ns: int) -> dict[str, Leap]:
-        """What each peer announces, or for all of them what our own list says while it is valid."""
+        """Each peer's warning, by name: that of our own list while it is valid."""
         own = self._own_list(wall_ns)
         if own:
             return dict.fromkeys(self._setup.kinds, own.warning(wall_ns))
         return {name: warning_from(each, wall_ns) for name, each in self._notices().items()}
 
     def _barred(self, wall_ns: int) -> frozenset[str]:
-        """Peers that may be smearing now, by how much we do not know: they have no vote."""
+        """Peers that have no vote, because they may be smearing now, by an unknown amount."""
         smears = self._setup.smears
         if not smears or self._own_list(wall_ns):
             return frozenset()
@@ -218,7 +218,7 @@ class SystemTask:
                 output.refclock.publish(publication)
 
     def _of_one_peer(self, report: PeerReport, verdict: Verdict, pair: Pair) -> Publication | None:
-        """What a refclock that follows this peer alone gets: here the consumer does the voting."""
+        """The sample for a refclock that follows this peer alone: there the consumer votes."""
         estimate = verdict.estimates[report.name]
         barred = self._barred(pair.wall_ns)
         if report.name in barred or not is_fit(report, estimate, pair.raw_ns):

@@ -32,31 +32,36 @@ MAX_DEPARTURES = 16
 """Kernel stamps of departures that are kept; older ones are dropped."""
 
 SLEW_DIVISOR = 10
-"""Of a wall-clock interval, the RAW interval differs by less than this part: chrony, the fastest of
-all consumers, slews by 83 334 ppm at most, and 1 / 0.916666 is 1.0909."""
+"""A RAW interval differs from the same wall-clock interval by less than this part of the latter:
+chrony, the fastest of all consumers, slews by 83 334 ppm at most, and 1 / 0.916666 is 1.0909."""
 
 CARRY_TOLERANCE_NS = 4_000
-"""By how much a carried stamp may be on the wrong side, if slews cancel each other around it, ns.
+"""A carried stamp may err by this to the wrong side if slews cancel each other around it, ns.
 
-Without it, waking up for 30 us costs each arrival 3 us, which is an error of the offset by half of
-that: always in the same direction, on a path that is better than 1 us otherwise.
+Without this tolerance a wake-up of 30 us would cost each arrival 3 us, and the offset half of that:
+always in the same direction, and on a path whose other errors are below 1 us.
 """
 
 
 class RawBounds(NamedTuple):
-    """An instant on the RAW scale lies between these two, ns."""
+    """The earliest and the latest RAW that an instant may have, ns."""
 
     earliest_ns: int
     latest_ns: int
 
+    @property
+    def doubt_ns(self) -> int:
+        """How far they are apart."""
+        return self.latest_ns - self.earliest_ns
+
 
 def carry(wall_ns: int, before: Pair, after: Pair) -> RawBounds | None:
-    """When it was on the RAW scale as the wall clock showed `wall_ns`, between two pairs.
+    """RAW when the wall clock showed `wall_ns`, between two pairs.
 
-    By how much the two scales parted between the pairs is by how much a step or a slew may have
-    moved the stamp; slews that cancel each other may move it by a tenth of its distance from the
-    pair. None if the stamp is not between the pairs: then it is of no clock that we know, or the
-    wall clock was set back.
+    A step or a slew in one direction moves the stamp by no more than the two scales parted between
+    the pairs. Slews that cancel each other may move it by a tenth of its distance from a pair;
+    CARRY_TOLERANCE_NS of that is accepted. None if the stamp is not between the pairs: then it is
+    of an unknown clock, or the wall clock was set back.
     """
     if not before.wall_ns <= wall_ns <= after.wall_ns:
         return None
@@ -70,7 +75,7 @@ def carry(wall_ns: int, before: Pair, after: Pair) -> RawBounds | None:
 
 
 def _doubt_ns(distance_ns: int, parted_ns: int) -> int:
-    """How far a stamp may have been moved that is so far from a pair."""
+    """How far slews and steps may have moved a stamp at this distance from a pair, ns."""
     return max(parted_ns, distance_ns // SLEW_DIVISOR - CARRY_TOLERANCE_NS)
 
 
@@ -88,7 +93,8 @@ class Departure:
     @property
     def user(self) -> Stamp:
         """The stamp of user space: RAW was read first."""
-        return Stamp(self.before.wall_ns, self.before.raw_ns, StampSource.USER)
+        pair = self.before
+        return Stamp(pair.wall_ns, pair.raw_ns, StampSource.USER, pair.window_ns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +112,8 @@ class Arrival:
 
 
 def _arrived(pair: Pair) -> Stamp:
-    """The stamp of user space of what came before `pair`: RAW was read last."""
-    return Stamp(pair.wall_ns, pair.raw_ns + pair.window_ns, StampSource.USER)
+    """The stamp of user space for an arrival just before `pair`: its last reading of RAW."""
+    return Stamp(pair.wall_ns, pair.raw_ns + pair.window_ns, StampSource.USER, pair.window_ns)
 
 
 def detach(stream: trio.SocketStream) -> socket.socket:
@@ -208,15 +214,16 @@ class TimestampedStream(trio.abc.HalfCloseableStream):
         return data
 
     def _kernel_arrival(self, kernel_ns: int | None, before: Pair, after: Pair) -> Stamp | None:
-        """The kernel's stamp of what was received between two pairs, if it can be one."""
+        """The kernel's stamp of an arrival between two pairs; None where it is not between them."""
         if kernel_ns is None:
             return None
         wall_ns = kernel_ns + self._clock.shift_ns
-        bounds = carry(wall_ns, before, after)
-        return bounds and Stamp(wall_ns, bounds.latest_ns, StampSource.KERNEL)
+        # On one machine a reply may come before send() returns, and so before the last pair.
+        bounds = carry(wall_ns, before, after) or carry(wall_ns, self.last_sent.before, after)
+        return bounds and Stamp(wall_ns, bounds.latest_ns, StampSource.KERNEL, bounds.doubt_ns)
 
     def departure(self, sent: Departure) -> Stamp:
-        """The best stamp of what was sent: the kernel's if it has come by now."""
+        """The best stamp of a system call that sent: the kernel's, if it has come by now."""
         self._collect()
         kernel_ns = self._departures.pop(sent.end % kernelstamps.KEY_MODULUS, None)
         if kernel_ns is None:
@@ -226,7 +233,9 @@ class TimestampedStream(trio.abc.HalfCloseableStream):
         bounds = carry(wall_ns, sent.before, sent.after) or carry(
             wall_ns, sent.before, self._last_pair
         )
-        return Stamp(wall_ns, bounds.earliest_ns, StampSource.KERNEL) if bounds else sent.user
+        if bounds is None:
+            return sent.user
+        return Stamp(wall_ns, bounds.earliest_ns, StampSource.KERNEL, bounds.doubt_ns)
 
     def least_round_trip(self) -> float | None:
         """The least round trip that the kernel has measured on this connection until now, s.
@@ -248,7 +257,7 @@ class TimestampedStream(trio.abc.HalfCloseableStream):
                 del self._departures[next(iter(self._departures))]
 
     async def _wait(self, ready: Callable[[socket.socket], Awaitable[None]]) -> None:
-        # As long as a stamp is in the error queue, the socket counts as ready: we would spin.
+        # A stamp in the error queue makes the socket count as ready: without this we would spin.
         self._collect()
         await ready(self._socket)
 

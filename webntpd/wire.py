@@ -89,8 +89,8 @@ def parse_server_timestamp(text: str) -> int:
 def resolution_ns(text: str) -> int:
     """The worth of a timestamp's last digit, from 1 ns to 1 s. Raises WireError.
 
-    A server may print milliseconds only. It may also leave trailing zeros out: one text shows
-    at least how fine its server's times are.
+    A server may print milliseconds only. It may also leave trailing zeros out, so its times may be
+    finer than one text shows.
     """
     return int(10 ** (_FRACTION_DIGITS - max(0, _fraction_digits(text))))
 

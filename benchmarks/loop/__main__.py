@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.picture and find_spec("matplotlib") is None:
         parser.error("a picture needs matplotlib: install the extra `bench`")
-    # However the benchmark is ended, no guest and no disk is left behind.
+    # SIGTERM ends the benchmark as Ctrl-C does: no guest and no disk is left behind.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     here = machine()
     print(f"{here}, seed {options.seed}\n", flush=True)
@@ -88,7 +88,7 @@ def measure(options: argparse.Namespace) -> Sequence[Outcome]:
                 options.minutes * 60,
                 options.floor_minutes * 60,
             )
-            choice = [outcome.accelerator]  # do not try again what failed
+            choice = [outcome.accelerator]  # the one that works
             outcomes.append(outcome)
             print(*lines(outcome), "", sep="\n", flush=True)
     return outcomes

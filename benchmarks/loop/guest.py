@@ -1,4 +1,4 @@
-"""The guest: QEMU's process, a shell in it, and the port by which its clock is read."""
+"""The guest: QEMU's process, a shell in it, and the port that tells its clock."""
 
 import os
 import socket
@@ -18,11 +18,11 @@ BOOT_TIME = {KVM: 30.0, TCG: 300.0}
 """How long a boot may take, s."""
 COMMAND_TIME = 120.0
 ATTEMPT_TIME = 10.0
-"""How long an attempt may take while the guest boots: its network may swallow what it gets, s."""
+"""How long an attempt may take while the guest boots, s: its network may lose packets then."""
 RETRY = 0.5
 MEMORY = "512"  # MiB
 KERNEL_ARGUMENTS = "root=/dev/vda rw console=ttyS0 quiet net.ifnames=0 tsc=nowatchdog"
-"""The watchdog would leave a good TSC when the emulator is held up for a while."""
+"""`tsc=nowatchdog`: else the kernel would drop a good TSC whenever the emulator is held up."""
 
 
 class GuestError(Exception):
@@ -40,7 +40,7 @@ class Guest:
         self._shell_port = shell_port
 
     def run(self, script: str) -> str:
-        """What a shell script prints, as root. Raises GuestError if it fails."""
+        """Run a shell script as root, and return its output. Raises GuestError if it fails."""
         try:
             output, status = self._attempt(script, COMMAND_TIME)
         except OSError as error:

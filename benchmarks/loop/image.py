@@ -22,12 +22,12 @@ SYSTEM = ("linux-image-cloud-amd64", "systemd-sysv", "dbus", "udev")
 INSIDE = "/root/webntpd.deb"
 WANTED = (INSIDE, "chrony")
 SIZE = "2G"
-"""Size of the disk, of which an image takes only as much as is written."""
+"""Size of the disk; the image takes only as much as is written."""
 PROGRAMS = ("debootstrap", "setpriv", "mke2fs", "qemu-system-x86_64")
 
 SHELL_PORT = 7000
 SERVER_PORT = 8080
-"""Ports of the guest: a shell for the benchmark, and the server by which its clock is read."""
+"""Ports of the guest: a shell for the benchmark, and the server that tells its clock."""
 HOST = "10.0.2.2"
 """This machine's loopback, as QEMU's user network shows it to the guest."""
 
@@ -40,7 +40,7 @@ FILES = {
         "[Match]\nType=ether\n"
         f"[Network]\nAddress=10.0.2.15/24\nGateway={HOST}\nIPv6AcceptRA=no\nLinkLocalAddressing=no\n"
     ),
-    # The benchmark's shell: one connection, one script, which ends where the sender's data do.
+    # The benchmark's shell: one connection, one script, which ends where the connection's data end.
     "etc/systemd/system/shell.socket": f"[Socket]\nListenStream={SHELL_PORT}\nAccept=yes\n",
     "etc/systemd/system/shell@.service": (
         "[Service]\nStandardInput=socket\nStandardOutput=socket\nStandardError=socket\n"
@@ -66,7 +66,7 @@ class ImageError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """Files that QEMU boots from."""
+    """The files that QEMU boots from."""
 
     kernel: Path
     initrd: Path
@@ -135,7 +135,7 @@ def _only(directory: Path, pattern: str) -> Path:
 
 
 def _run(*argv: str | Path) -> str:
-    """What a program prints. Raises ImageError if it fails."""
+    """Run a program, and return its output. Raises ImageError if it fails."""
     done = _attempt(argv)
     if done.returncode:
         raise ImageError(f"{Path(argv[0]).name} failed: {done.stderr.strip()[-2000:]}")

@@ -1,4 +1,4 @@
-"""The marks that a run is held against."""
+"""The marks of a run."""
 
 from collections.abc import Iterable
 

@@ -11,7 +11,7 @@ BROADBAND, MOBILE = "broadband", "mobile"
 PATHS: Mapping[str, Sequence[Path]] = {
     name: BY_NAME[name].draw(Random(0)) for name in (BROADBAND, MOBILE)
 }
-"""The paths to the servers, by the scenario's name. Theirs do not depend on chance."""
+"""The paths to the servers, by the scenario's name. They are the same for each seed."""
 
 FIRST_RETRANSMISSION = 0.2
 """TCP sends a lost segment again this long after a round trip, s: Linux's least (TCP_RTO_MIN)."""
@@ -23,7 +23,7 @@ def tcp_delays(path: Path) -> tuple[Delay, Delay]:
 
 
 def with_retransmissions(delay: Delay, loss: float) -> Delay:
-    """A one-way delay in which lost segments are sent again.
+    """A one-way delay with the time that lost segments need to be sent again.
 
     `loss` is the chance that an exchange loses one, be it the request or the reply.
     """

@@ -17,7 +17,7 @@ LINEAR = 0.1
 
 
 def draw(outcomes: Sequence[Outcome], path: Path) -> None:
-    """Write the picture; the file's name says in which format."""
+    """Write the picture; the ending of the file's name decides its format."""
     figure = Figure(figsize=(9, 3.2 * len(outcomes) + 0.6), layout="constrained")
     grid = figure.subplots(len(outcomes), 1, squeeze=False)
     for outcome, axes in zip(outcomes, grid.flat, strict=True):

@@ -1,4 +1,4 @@
-"""A TCP relay that delays what passes: the emulated paths between the guest and the server.
+"""A TCP relay that delays all data: the emulated paths between the guest and the server.
 
 Each direction of a connection draws a delay for each chunk and keeps the order of the chunks, as
 TCP does: a late chunk holds up those behind it. The relay resets no connection.
@@ -71,7 +71,7 @@ class Wire:
         self.writing = True
 
     def read(self, now: float) -> None:
-        """Take in what the source has sent. The end of its data is a chunk, too: an empty one."""
+        """Take a chunk from the source. The end of its data is a chunk, too: an empty one."""
         try:
             chunk = self.source.recv(CHUNK)
         except OSError:

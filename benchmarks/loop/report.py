@@ -12,7 +12,7 @@ LABEL = 44
 
 
 def lines(outcome: Outcome) -> Iterable[str]:
-    """One run's figures, and what the guest's programs said in the end."""
+    """One run's figures, and the last answers of the guest's programs."""
     floor, score = outcome.floor, outcome.score
     yield f"{outcome.path}: {outcome.seconds / 60:g} minutes, {score.samples} samples scored"
     yield _line("guest's clock: RMS, max, mean, ms", score.rms, score.worst, score.mean)
@@ -36,5 +36,5 @@ def _line(label: str, *values: float) -> str:
 
 
 def as_json(outcomes: Iterable[Outcome]) -> Mapping[str, object]:
-    """All of it, times in seconds; a sample is [at, error, delay]."""
+    """All outcomes, times in seconds; a sample is [at, error, delay]."""
     return {"runs": [asdict(outcome) for outcome in outcomes]}

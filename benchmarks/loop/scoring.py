@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from benchmarks.loop.truth import Truth
 
 SETTLING = 300.0
-"""The clock is not scored before that, s after chronyd's start."""
+"""Scoring begins so long after chronyd's start, s."""
 SWING = 2.0
 """A swing reaches to so many times the mark on either side."""
 FEWEST_TURNS = 3
@@ -16,7 +16,7 @@ FEWEST_TURNS = 3
 
 @dataclass(frozen=True, slots=True)
 class Floor:
-    """The instrument with the clock running free: what is left beside a straight line.
+    """The instrument with the clock running free: the residuals from a straight line.
 
     `rms` and `worst` are of the residuals, `frequency` is the line's slope in s/s. An asymmetry of
     the clean port is in neither; `bound`, half of the median delay, limits it.
@@ -44,7 +44,7 @@ class Score:
 
 
 def floor_of(samples: Sequence[Truth]) -> Floor:
-    """The floor from samples of a clock that nothing steers. Raises ValueError below three."""
+    """The floor from samples of a free clock. Raises ValueError for fewer than three."""
     if len(samples) < 3:
         raise ValueError("too few samples for a line")
     slope, residuals = straightened([(each.at, each.error) for each in samples])
@@ -82,7 +82,7 @@ def worst(values: Sequence[float]) -> float:
 
 
 def straightened(points: Sequence[tuple[float, float]]) -> tuple[float, Sequence[float]]:
-    """The slope of the least-squares line through the points, and what it leaves of each."""
+    """The slope of the least-squares line through the points, and their residuals."""
     count = len(points)
     mean_x = math.fsum(x for x, _ in points) / count
     mean_y = math.fsum(y for _, y in points) / count

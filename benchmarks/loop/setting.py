@@ -49,15 +49,15 @@ ASKED = {
         "journalctl --no-pager --output=cat --unit=webntpd --priority=warning --lines=10"
     ),
 }
-"""What the guest is asked in the end, by the title that the answer gets."""
+"""The commands whose output ends a run, by the titles that they get."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one run gave. Times are s; `failures` counts the truth samples that failed.
+    """The outcome of one run. Times are s; `failures` counts the truth samples that failed.
 
-    `lines` are chrony's, as `webntpd consumer-config chrony` printed them; `answers` are what the
-    programs in the guest said in the end.
+    `lines` are chrony's, as `webntpd consumer-config chrony` printed them; `answers` has the output
+    of each command in ASKED, by title.
     """
 
     path: str
@@ -125,8 +125,8 @@ def serving() -> Iterator[int]:
 def start(guest: Guest, path: str, ports: Sequence[int]) -> str:
     """Start webntpd and then chronyd in the guest, and return chrony's lines.
 
-    As an administrator does: the lines are printed while the daemon runs, so that they can have
-    its measured bounds in them.
+    The lines are printed while the daemon runs, as an administrator does it, so that they can have
+    its measured bounds.
     """
     guest.write(CONFIG, configuration(path, ports))
     guest.run(f"systemctl start webntpd && {awaited(SAYS)}")

@@ -1,4 +1,4 @@
-"""The guest's clock as this machine's clock sees it, read over the clean port.
+"""The guest's clock by this machine's clock, read over the clean port.
 
 The server in the guest answers as any server does; the offset of an exchange with it is the error
 of the guest's clock. A sample is the exchange of least delay out of many.
@@ -19,11 +19,11 @@ from webntpd.exchange.factory import make_exchange
 from webntpd.ntp.types import NS_PER_S
 
 INTERVAL = 5.0
-"""From one sample to the next, s."""
+"""Time from one sample to the next, s."""
 EXCHANGES = 24
 """Exchanges for a sample."""
 PAUSE = 0.005
-"""Between two exchanges, s: a guest under emulation gets its breath."""
+"""Pause between two exchanges, s: a guest under emulation is slow."""
 
 
 class Truth(NamedTuple):
@@ -36,7 +36,7 @@ class Truth(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """The samples of a while, and how many gave nothing since no exchange succeeded."""
+    """The samples of a watch, and the number of failed ones: no exchange succeeded."""
 
     samples: tuple[Truth, ...]
     failures: int
@@ -81,5 +81,5 @@ async def _exchanges(exchange: Exchange) -> list[Sample]:
 
 
 def least_delay(samples: Iterable[Sample]) -> Sample | None:
-    """The sample that errs least: its error is at most half of its delay."""
+    """The sample of least delay: its error is at most half of that."""
     return min(samples, key=lambda sample: sample.delay, default=None)

@@ -21,7 +21,7 @@ from benchmarks.path.setting import Setting, setting
 
 MINUTES = 30.0
 INTERVAL = 2.0
-"""Between two looks, s: our samples of an iburst come as fast."""
+"""Between two looks, s: as short as the time between two samples of an iburst."""
 
 
 def main() -> int:
@@ -39,7 +39,7 @@ def main() -> int:
         problem = str(error)
     if problem:
         print(f"bench-path: {problem}", file=sys.stderr)
-    if seen:  # what was seen until then still says something
+    if seen:  # a run that was cut short still has figures
         report(arguments, here, seen)
     return 1 if problem else 0
 
@@ -67,7 +67,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def measure(arguments: argparse.Namespace, keep: Callable[[Setting], None]) -> None:
-    """Run all paths, some at once, and keep each as soon as it runs."""
+    """Run all paths, some at once; `keep` gets each as soon as it runs."""
     chronyd = find_chronyd()
     if chronyd is None:
         raise Unavailable("chronyd is not installed")

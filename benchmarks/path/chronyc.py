@@ -1,4 +1,4 @@
-"""What chronyc prints, as values."""
+"""The output of chronyc, as values."""
 
 import re
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ class Statistics:
 
 
 def parse(text: str) -> Mapping[str, Statistics]:
-    """What `chronyc -n -c sourcestats` prints, by source. ValueError if it is not that."""
+    """The output of `chronyc -n -c sourcestats`, by source. Raises ValueError if it is not that."""
     found = {}
     for line in text.splitlines():
         fields = line.split(",")

@@ -27,7 +27,7 @@ TLS = """\
 listen_tls = ["{address}:443"]
 certificate = "{certificate}"
 local = true
-# It is the client's own clock: nothing but the path may widen the bound.
+# The server's clock is the client's own: only the path may widen the bound.
 max_error = 1e-6
 """
 PEER = """\
@@ -44,7 +44,7 @@ COMMON = """
 socket = "{directory}/control"
 [leap]
 url = ""
-# Each run begins without what an earlier one has learnt.
+# Each run begins without the frequency that an earlier one has learnt.
 [state]
 file = ""
 """
@@ -76,7 +76,7 @@ class Webntpd:
             raise ProcessError(str(error)) from error
 
     def consumer_line(self, end: End, poll: int | None) -> str:
-        """The line for chrony that the program prints, with that poll if it is given."""
+        """The line for chrony that `webntpd consumer-config` prints, with `poll` if it is given."""
         command = (*COMMAND, "consumer-config", "chrony", "--config", self.directory / "toml")
         with running((*end.enter, *command)) as process:
             lines = process.output(PATIENCE).splitlines()
@@ -92,7 +92,7 @@ class Chronyd:
     directory: Path
 
     def statistics(self) -> Mapping[str, Statistics]:
-        """What it says of its sources, by name. Raises ProcessError."""
+        """Its estimates of its sources, by name. Raises ProcessError."""
         self.process.check()
         command = ["chronyc", "-n", "-c", "-h", f"{self.directory}/command", "sourcestats"]
         done = subprocess.run(
@@ -144,7 +144,7 @@ def servers(end: End, directory: Path, program: str) -> Iterator[Path]:
 
 @dataclass(frozen=True, slots=True)
 class Clients:
-    """Both clients. `refclock` is the line by which chronyd reads webntpd's samples."""
+    """Both clients. `refclock` is chronyd's line for webntpd's samples."""
 
     webntpd: Webntpd
     chronyd: Chronyd

@@ -17,12 +17,12 @@ CLIENT = "198.18.0.2"
 DEVICE = "wan0"  # as in wan.c
 
 DIE_WITH_US = ("setpriv", "--pdeathsig=KILL")
-"""Before a command: should we have no time to end it, the kernel does."""
+"""Words before a command: the kernel ends it if we die before we can."""
 NO_CLOCK = ("--bounding-set=-sys_time", "--inh-caps=-sys_time")
 
 
 class Unavailable(Exception):  # noqa: N818  # no error: this machine lacks something
-    """A thing that the benchmark needs and this machine lacks."""
+    """This machine lacks something that the benchmark needs; the text says what."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class End:
 
     @property
     def enter(self) -> Sequence[str]:
-        """What to put before a command to run it there."""
+        """The words before a command that make it run there."""
         inside = ("nsenter", f"--net={self.namespace}", f"--ipc=/proc/{self.holder}/ns/ipc")
         return (*inside, *DIE_WITH_US, *NO_CLOCK)
 

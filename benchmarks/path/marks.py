@@ -1,4 +1,4 @@
-"""What was wanted of each path."""
+"""The marks of each path."""
 
 from collections.abc import Iterable, Iterator
 

@@ -1,7 +1,7 @@
-"""The paths, and how the emulator is told of them. Delays are in s.
+"""The paths, and their form on the emulator's command line. Delays are in s.
 
-The delay models and their words are those of benchmarks/simulation/network.py; wan.c says what
-each does. The parameters were chosen before the first run.
+The delay models and their words are those of benchmarks/simulation/network.py; wan.c describes
+each. The parameters were chosen before the first run.
 """
 
 from collections.abc import Iterator
@@ -58,7 +58,7 @@ Model = Exponential | Pareto | Bloat | Loss
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """One direction of a path: the least delay, and what is added to it."""
+    """One direction of a path: the least delay, and the models that add to it."""
 
     base: float
     models: tuple[Model, ...] = ()

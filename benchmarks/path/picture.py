@@ -17,7 +17,7 @@ PUBLISHED, VIEW, NTP, BOUND = "#009E73", "#0072B2", "#D55E00", "#999999"
 
 
 def draw(records: Mapping[str, Record], path: Path) -> None:
-    """Write the picture; the file's name says in which format."""
+    """Write the picture; the ending of the file's name decides its format."""
     figure = Figure(figsize=(5.5 * len(records), 7.5), layout="constrained")
     columns = zip(*figure.subplots(2, len(records), squeeze=False), strict=True)
     for (name, record), (above, below) in zip(records.items(), columns, strict=True):

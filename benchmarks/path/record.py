@@ -1,4 +1,4 @@
-"""What a run has seen, and the part of it that counts. Times are Unix time; offsets are in s."""
+"""The samples and estimates of a run, and the part that counts. Unix time, and offsets in s."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ FEWEST = 4
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """A sample that webntpd published: it says that the offset is within `error` of `offset`."""
+    """A sample that webntpd published: the offset is `offset`, give or take `error`."""
 
     at: float
     offset: float
@@ -26,7 +26,7 @@ class Publication:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """chrony's two estimates at one instant: `ours` by the refclock, `ntp` by its own packets."""
+    """chrony's estimates at one instant: `ours` from the refclock, `ntp` from its own packets."""
 
     at: float
     ours: Statistics
@@ -65,7 +65,7 @@ class Record:
         return next((look.at for look in self.looks if look.complete), None)
 
     def scored(self) -> tuple[Sequence[Publication], Sequence[Look]]:
-        """What counts: all that is not before `begin`."""
+        """The publications and looks that count: those from `begin` on."""
         if (begin := self.begin) is None:
             return (), ()
         return (
@@ -74,7 +74,7 @@ class Record:
         )
 
     def as_dict(self, started: float) -> dict[str, object]:
-        """All of it in rows, for JSON; times count from `started`."""
+        """All rows, for JSON; times count from `started`."""
         return {
             "publications": [
                 [round(each.at - started, 3), each.offset, each.error]

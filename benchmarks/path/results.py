@@ -11,7 +11,7 @@ from benchmarks.path.record import Record
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Of the absolute values of a series of offsets whose truth is zero."""
+    """The figures of the absolute offsets of a series whose true offset is zero."""
 
     count: int
     rms: float
@@ -36,7 +36,7 @@ def figures(offsets: Iterable[float]) -> Figures | None:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The figures of one path. None where there is nothing to make them of.
+    """The figures of one path; those without data are None.
 
     `warm_up` is the time from the start to the instant from which everything counts, s.
     `coverage` is the share of all publications, from the first on, whose bound holds.
@@ -55,13 +55,13 @@ class Result:
 
     @property
     def ratio(self) -> float | None:
-        """The RMS of chrony's view of us in that of its own NTP."""
+        """The RMS of chrony's view of us over that of its own NTP."""
         if self.view is None or self.ntp is None or not self.ntp.rms:
             return None
         return self.view.rms / self.ntp.rms
 
     def as_dict(self) -> dict[str, object]:
-        """All of it, for JSON."""
+        """All figures, for JSON."""
         return {**asdict(self), "ratio": self.ratio}
 
 

@@ -15,12 +15,12 @@ from benchmarks.path.record import Look, Record
 from benchmarks.path.results import Result, summarise
 
 REFID = "WEB"
-"""By which chrony names our refclock."""
+"""chrony's name of our refclock."""
 
 
 @dataclass(slots=True)
 class Setting:
-    """A path at work, and what was seen of it since `started`, in Unix time."""
+    """A path at work, and the record of it since `started`, in Unix time."""
 
     path: WanPath
     emulator: Emulator
@@ -38,7 +38,7 @@ class Setting:
         self.record.looks.append(Look(time.time(), found[REFID], found[SERVER]))
 
     def result(self) -> Result:
-        """The figures of what was seen."""
+        """The figures of the record so far."""
         return summarise(
             self.record,
             path=self.path.name,

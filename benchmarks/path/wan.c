@@ -11,13 +11,13 @@
  *   exponential=MEAN          jitter above it, light-tailed
  *   pareto=SCALE:SHAPE:MOST   jitter above it, heavy-tailed, cut at MOST
  *   bloat=PERIOD:DUTY:EXTRA   a buffer fills for the share DUTY of each PERIOD; a packet then waits
- *                             a random part of what has gathered, up to EXTRA at the end
+ *                             for a random part of it, up to EXTRA at the end
  *   loss=SHARE                the chance that a packet is lost
  *   rate=BITS                 bits per second; packets queue for the line
  *
  * These are the models of benchmarks/simulation/network.py. Packets never overtake each other. Each
- * packet takes the same number of draws from its direction's own generator, so the n-th packet of
- * a direction has the same jitter whatever the other direction does.
+ * packet takes the same number of draws from its direction's own generator, so the jitter of the
+ * n-th packet of a direction does not depend on the other direction.
  *
  * At its end it prints a line of JSON: packets delivered and lost in each direction, and by how
  * many seconds deliveries were late, on average and at most.
@@ -42,7 +42,7 @@
 
 #define DEVICE "wan0"
 #define NS_PER_S 1000000000LL
-#define QUEUE 1024 /* packets on their way; the devices queue what comes beyond */
+#define QUEUE 1024 /* packets on their way; the devices queue all further ones */
 #define LARGEST 2048
 #define AWAKE 300000LL /* ns before a packet is due: a sleeping processor wakes up late */
 
@@ -102,7 +102,7 @@ static void read_model(struct way *way, char *text)
     }
 }
 
-/* When a packet that comes `now` ns after the start arrives, ns after the start; -1 if it is lost. */
+/* The arrival of a packet that comes at `now`, both in ns after the start; -1 if it is lost. */
 static int64_t arrival(struct way *way, int64_t now, size_t size)
 {
     double chance = uniform(&way->state), jitter = uniform(&way->state), wait = uniform(&way->state);
@@ -220,7 +220,7 @@ int main(int argc, char **argv)
         ways[i].queue = calloc(QUEUE, sizeof *ways[i].queue);
         if (!ways[i].queue) fail("queue");
     }
-    /* Packets leave when they are due, whatever else the machine does. */
+    /* Packets leave when they are due, even if the machine is busy. */
     prctl(PR_SET_TIMERSLACK, 1UL);
     mlockall(MCL_CURRENT);
     struct sched_param priority = { .sched_priority = 10 };

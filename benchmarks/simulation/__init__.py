@@ -2,8 +2,8 @@
 
 Run it with `make simulate`. Each scenario is an oscillator and a number of servers behind paths
 with their own delays, losses and lies. The daemon's own state machines poll the servers, and a
-consumer steers the wall clock by the published samples. True time is known, so the error of each
-publication is known too, and whether the published bound holds. Rivals get the very same packets.
+consumer steers the wall clock by the published samples. True time is known, so each publication has
+a known error, which its bound must cover. Rivals get the very same packets.
 
     oscillator   true time and RAW
     network      one-way delays, losses, lies

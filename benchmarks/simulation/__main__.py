@@ -96,13 +96,13 @@ def simulated(
 
 
 def one_day(day: tuple[str, int, Setting]) -> Outcome:
-    """A scenario travels between processes by its name."""
+    """Live through a day. Its scenario comes by name: the object cannot pass between processes."""
     name, seed, setting = day
     return simulate(BY_NAME[name], seed, setting)
 
 
 def _grouped(outcomes: Iterator[Outcome], count: int) -> Iterator[Outcome]:
-    """`count` outcomes in a row are of one scenario."""
+    """Pool every `count` outcomes in a row: they are of one scenario."""
     group: list[Outcome] = []
     for outcome in outcomes:
         group.append(outcome)

@@ -1,8 +1,8 @@
 """One simulated day, event by event: the daemon's state machines, a consumer, and the rivals.
 
-Nothing runs beside anything else: a heap of events in true time calls Peer and System as their
-tasks do, so that a day of several peers takes seconds. The schedule depends on RAW alone, and RAW
-on the seed alone: all consumers see the same packets.
+There is no concurrency: a heap of events in true time calls Peer and System as their tasks do, so a
+day of several peers takes seconds. The schedule depends on RAW alone, and RAW on the seed alone, so
+all consumers see the same packets.
 """
 
 import heapq
@@ -70,12 +70,12 @@ REFUSED = 0.05
 STEP_NS = 100_000
 """REALTIME and RAW may part by this, and by a tenth of the time, within an exchange."""
 UNSEEN_DELAY = 1e-6
-"""What a liar leaves of its delay, s: none at all would be too plain."""
+"""The delay that a liar leaves, s: none at all would be too plain."""
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """How a day is lived: which consumer, its poll in log2 s, and how many hours."""
+    """The consumer of a day, its poll in log2 s, and the length of the day in hours."""
 
     consumer: str = "chrony"
     poll: int = 4
@@ -108,17 +108,17 @@ class Association:
     path: Path
     rng: Random
     connected: bool = False
-    polling: bool = False  # within a poll
-    filling: bool = False  # which is an iburst
+    polling: bool = False  # a poll is under way
+    filling: bool = False  # it is an iburst
     last: bool = False  # the exchange under way ends the burst
-    answered: bool = False  # this poll was
+    answered: bool = False  # an exchange of this poll was answered
     reach: int = 0
-    rationed: tuple[float, int] = (-1.0, 0)  # which period of the ration, and how many were used
+    rationed: tuple[float, int] = (-1.0, 0)  # the period of the ration, and its requests so far
     life: int = 0  # events of an earlier life are void
 
 
 class Day:
-    """What lives through the day."""
+    """All that takes part in a day."""
 
     def __init__(self, scenario: Scenario, seed: int, setting: Setting) -> None:
         def rng(purpose: str) -> Random:
@@ -190,7 +190,7 @@ class Day:
         return self._oscillator.raw(self._now)
 
     def _truth(self, true: float) -> float:
-        """What counts as true time, s."""
+        """The scale that counts as true time, s."""
         return true + self._scenario.truth(true)
 
     @property
@@ -244,7 +244,7 @@ class Day:
             association.polling = False
             self._perform(association, association.peer.on_suspend(raw_ns(self._raw)))
 
-    # What a peer's task does.
+    # The part of a peer's task.
 
     def _later(self, association: Association, true: float, event: Callable[[], None]) -> None:
         """As _at, unless the peer leaves or the machine falls asleep before."""
@@ -288,7 +288,7 @@ class Day:
             rival_t1_ns=self._first.stamp(raw),
             first=not association.connected,
         )
-        # All chances are drawn for each exchange, whatever becomes of it.
+        # Each exchange draws all chances, also if it fails: then later draws stay the same.
         lost, again, longer, back_again = (rng.random() for _ in range(4))
         out, back = path.out(rng, self._now), path.back(rng, self._now)
         lie = path.lie(rng, self._now)
@@ -364,7 +364,7 @@ class Day:
         self._finish(association, actions, ends=association.last)
 
     def _finish(self, association: Association, actions: Sequence[Action], *, ends: bool) -> None:
-        """Go on after an exchange. `ends` says that a warm-up aside it was a burst's last."""
+        """Go on after an exchange. `ends` says that it ends its burst, unless it was a warm-up."""
         over = ends and isinstance(actions[-1], Wait)
         if over:
             association.polling = False
@@ -372,7 +372,7 @@ class Day:
         if over:
             self._end_poll(association)
 
-    # What is published, and what rivals publish.
+    # The publications, ours and the rivals'.
 
     def _on_report(self, report: PeerReport) -> None:
         self._system.on_report(report)
@@ -397,8 +397,8 @@ class Day:
         self._wall.take(raw, offset)
 
     def _note_liars(self, speakers: Iterable[str]) -> None:
-        """Count the publications during a lie, and those of them in which a liar has a say."""
-        chance = Random(0)  # its value does not matter: a random lie is never 0
+        """Count the publications during a lie, and the ones among them with a liar's weight."""
+        chance = Random(0)  # any: a random lie is never 0
         liars = {
             name
             for name, each in self._present.items()

@@ -1,4 +1,4 @@
-"""What the simulation is held to: ratios to rivals on the same packets, coverage, and gaps."""
+"""The marks of the simulation: ratios to rivals on the same packets, coverage, and gaps."""
 
 from collections.abc import Iterator, Mapping
 
@@ -16,9 +16,9 @@ TO_CHRONY: Mapping[str, float] = {
     "liar-oscillating": 0.05,
     "liars-3-of-7": 0.06,
 }
-"""The most that the RMS of what is published may be, as a share of chrony's estimator's."""
+"""The greatest ratio of our RMS to that of chrony's estimator."""
 TO_FIRST: Mapping[str, float] = {"broadband": 0.5}
-"""Likewise as a share of the first version's."""
+"""The greatest ratio of our RMS to the first version's."""
 EXPECTED: Mapping[str, float] = {
     "lan": 7.2e-6,
     "broadband": 64e-6,
@@ -33,14 +33,14 @@ EXPECTED: Mapping[str, float] = {
     "date-only": 43e-3,
     "hourly": 5e-3,
 }
-"""The RMS of what the prototype published, s. Not all of its paths were these."""
+"""The RMS of the prototype, s. Some of its paths differed from these."""
 TOLERANCE = 1.25
 MOSTS: Mapping[str, float] = {"poll-10": 3e-3, "poll-10-temperature": 3e-3}
-"""Upper marks of the RMS, s."""
+"""The greatest RMS, s."""
 
 
 def marks(outcomes: Mapping[str, Outcome]) -> Iterator[Mark]:
-    """Those that the simulated scenarios can tell of."""
+    """The marks of the scenarios that were simulated."""
     yield from _ratios(outcomes)
     yield from _mosts(outcomes)
     for name, outcome in outcomes.items():
@@ -69,7 +69,7 @@ def _mosts(outcomes: Mapping[str, Outcome]) -> Iterator[Mark]:
 
 
 def _ratio(outcome: Outcome, rival: str, most: float, aside: str | None = None) -> Mark:
-    """`aside` is a second rival whose ratio is told as well, and not judged."""
+    """The mark of a ratio. That to the rival `aside` is shown beside it, and not judged."""
     ratio = outcome.ratio(rival)
     found = "-" if ratio is None else f"{ratio:.3f}"
     if aside is not None and (other := outcome.ratio(aside)) is not None:

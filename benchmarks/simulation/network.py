@@ -8,14 +8,14 @@ from random import Random
 TIMEOUT = 5.0
 """An exchange without an answer ends after this, s."""
 SERVER_TIME = 30e-6
-"""From a request's arrival to its reply's departure, s."""
+"""Time from a request's arrival to its reply's departure, s."""
 STAMP_NOISE = 20e-6
 """User-space stamps of an arrival are late by up to about this, s."""
 
 Delay = Callable[[Random, float], float]
-"""A one-way delay in s, drawn at so many seconds into the day."""
+"""Draws a one-way delay, s, at an instant in s since the start of the day."""
 Lie = Callable[[Random, float], float]
-"""A server's own error in s, drawn at so many seconds into the day."""
+"""Draws a server's own error, s, at an instant in s since the start of the day."""
 
 
 def honest(_rng: Random, _at: float) -> float:
@@ -32,10 +32,10 @@ class Path:
 
     `loss` is the chance that an exchange gets no answer, `retransmission` the chance that TCP sends
     a segment again, which comes 0.2 to 1 s late. `answers` says whether the server is up at an
-    instant. Of `ration` (n, s) the server answers only the first n requests in each s. The server
-    cuts its times to `resolution` s. `no_delay` is a liar's trick: the server's two times claim the
-    whole round trip for itself.
-    `joins` and `leaves` are the instants at which the configuration gains and loses the peer, s.
+    instant. With a `ration` of (n, s) the server answers only the first n requests in each s. The
+    server cuts its times to `resolution` s. `no_delay` is a liar's trick: the server's two times
+    claim the whole round trip for itself. `joins` and `leaves` are the instants at which the
+    configuration gains and loses the peer, s.
     """
 
     out: Delay

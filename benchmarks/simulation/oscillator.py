@@ -23,7 +23,7 @@ STEP = 4.0
 
 @dataclass(frozen=True, slots=True)
 class Sine:
-    """The temperature's part of the frequency: `amplitude` s/s over `period` s."""
+    """The temperature's part of the frequency: a sine of ± `amplitude` s/s and `period` s."""
 
     amplitude: float
     period: float
@@ -34,7 +34,10 @@ class Sine:
 
 @dataclass(frozen=True, slots=True)
 class Shocks:
-    """The frequency moves by `size` s/s within `length` s, and back after each `period` s."""
+    """At the end of each `period` s the frequency moves by `size` s/s within `length` s.
+
+    It moves there at one end and back at the next.
+    """
 
     size: float
     length: float
@@ -50,7 +53,7 @@ class Shocks:
 
 @dataclass(frozen=True, slots=True)
 class Quartz:
-    """What an oscillator is like. `frequency` is d(RAW - true)/d(true) at the start, s/s.
+    """An oscillator's parameters. `frequency` is d(RAW - true)/d(true) at the start, s/s.
 
     `wander` is the random walk of the frequency, s/s per root of a second.
     """
@@ -77,7 +80,7 @@ class Suspend:
 
 
 class Oscillator:
-    """A quartz over a day of `length` s of true time, in which the machine may sleep."""
+    """A quartz over a day of `length` s of true time; the machine may sleep meanwhile."""
 
     def __init__(
         self, quartz: Quartz, rng: Random, length: float, suspends: Sequence[Suspend] = ()

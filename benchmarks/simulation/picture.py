@@ -1,4 +1,4 @@
-"""The RMS of what each estimator publishes, scenario by scenario, as a picture."""
+"""The RMS error of each estimator, scenario by scenario, as a picture."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,7 +28,7 @@ STYLES = {
 
 
 def draw(outcomes: Mapping[str, Outcome], path: Path) -> None:
-    """Write the picture; the file's name says in which format."""
+    """Write the picture; the ending of the file's name decides its format."""
     figure = Figure(figsize=(9, 1.5 + 0.28 * len(outcomes)), layout="constrained")
     axes = figure.subplots()
     titles = [BY_NAME[name].title for name in outcomes]
@@ -47,7 +47,7 @@ def draw(outcomes: Mapping[str, Outcome], path: Path) -> None:
             s=28,
         )
     axes.set_xscale("log")
-    axes.set_xlabel("RMS error of what is published, s")
+    axes.set_xlabel("RMS error of the published offset, s")
     axes.set_yticks(range(len(titles)), titles)
     axes.invert_yaxis()
     axes.grid(alpha=0.3)

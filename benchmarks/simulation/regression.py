@@ -1,7 +1,7 @@
 """Weighted lines with chrony's runs test, for the models of chrony as a consumer and as a rival.
 
-Written from the description of chrony's regress.c and sourcestats.c. It knows nothing of the
-daemon's own line, so a fault of one does not show in the other.
+Written from the description of chrony's regress.c and sourcestats.c. It shares no code with the
+daemon's own line, so that no fault is in both.
 """
 
 import math
@@ -11,7 +11,7 @@ from itertools import pairwise
 from statistics import median
 
 POINTS = 64
-"""As many samples are fitted; as many older ones are kept for the runs test."""
+"""The most samples that are fitted; as many older ones are kept for the runs test."""
 FEWEST = 3
 """Through fewer points there is no line."""
 FEWEST_KEPT = 6
@@ -57,7 +57,7 @@ def t_quantile(freedom: int) -> float:
 
 
 def fewest_runs(count: int) -> int:
-    """So many runs of equal sign among `count` residuals, or fewer, are no chance (10 %)."""
+    """The runs test fails with so few runs of equal sign among `count` residuals."""
     if count < TRIED_WITHOUT_TEST:
         return 0
     return math.floor(count / 2 - 0.83 * math.sqrt(count) + 1.1)
@@ -115,7 +115,7 @@ def fit(
 def slope_by_delay(
     xs: Sequence[float], delays: Sequence[float], ys: Sequence[float]
 ) -> float | None:
-    """How much y grows with the delay once its growth with x is taken out; None if unknown."""
+    """The slope of y over the delay, beside that over x; None if they cannot be told apart."""
     count = len(xs)
     if count < 4:
         return None
@@ -136,7 +136,7 @@ def slope_by_delay(
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A measurement of X as chrony sees one: when (RAW), its value, round trip, dispersion; s."""
+    """A measurement of X as chrony has it: RAW, value, round trip and dispersion, s."""
 
     raw: float
     x: float
@@ -163,7 +163,7 @@ class Statistics:
     def clear(self) -> None:
         """Forget everything."""
         self.samples: list[Sample] = []
-        self._older = 0  # so many of them serve the runs test alone
+        self._older = 0  # the number of them that serve the runs test alone
         self._asymmetry_run = 0
         self.line: Line | None = None
         self.skew = WORST_FREQUENCY
@@ -193,13 +193,13 @@ class Statistics:
         self._prune(self.line.start)
 
     def at(self, raw: float) -> float:
-        """What the line says at RAW `raw`. Only with a line."""
+        """X on the line at RAW `raw`, s. There must be a line."""
         assert self.line is not None
         newest = self.samples[-1]
         return newest.x + self.line.intercept + self.line.slope * (raw - newest.raw)
 
     def _prune(self, start: int) -> None:
-        """Fit from `start` on from now; of the rest keep as many as are fitted."""
+        """Fit from the sample `start` on, and keep as many older ones as are fitted."""
         dropped = max(0, 2 * start - len(self.samples))
         self._older = start - dropped
         if dropped:
@@ -207,7 +207,7 @@ class Statistics:
             self.min_delay = min(sample.delay for sample in self.samples)
 
     def _variances(self) -> list[float]:
-        """Of each sample, relative: what is farther than the nearest counts less."""
+        """The relative variance of each sample: it grows with the distance beyond the nearest."""
         distances = [0.5 * each.delay + each.dispersion for each in self.samples]
         fitted = distances[self._older :]
         least = min(fitted)

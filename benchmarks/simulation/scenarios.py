@@ -25,7 +25,7 @@ MS = 1e-3
 PPM = 1e-6
 HOUR = 3600.0
 LIE = 0.3
-"""What a constant liar is wrong by, s."""
+"""The error of a constant liar, s."""
 BASES = (8 * MS, 11 * MS, 17 * MS, 9 * MS, 13 * MS, 20 * MS, 25 * MS)
 """One-way base delays of broadband servers, s."""
 MOBILE_BASES = (30 * MS, 35 * MS, 45 * MS)
@@ -37,7 +37,7 @@ Paths = tuple[Path, ...]
 
 @dataclass(frozen=True)
 class Step:
-    """Somebody sets the wall clock by so many seconds."""
+    """At the instant `at`, s, the wall clock is set ahead by `by` s."""
 
     at: float
     by: float
@@ -47,11 +47,11 @@ class Step:
 class Scenario:
     """A day.
 
-    `draw` gives the paths; it draws what a seed decides of them. `poll` is minpoll and maxpoll.
-    `truth` is the error of the scale that counts as true time, s: a lone server is the truth, even
-    where it steps. `liars` are the indices of the servers that are wrong at some time; they are
-    never a majority. `silence` is the longest time in which no peer answers, s; without
-    `judge_gaps` the peers answer too seldom for a mark.
+    `draw` gives the paths of a seed. `poll` is minpoll and maxpoll. `truth` is the error of the
+    scale that counts as true time, s: a lone server is the truth, even where it steps. `liars` are
+    the indices of the servers that are wrong at some time; they are never a majority. `silence` is
+    the longest time without any answer, s; without `judge_gaps` the peers answer too seldom for a
+    mark.
     """
 
     name: str
@@ -121,7 +121,7 @@ def constant(by: float, since: float = 0.0) -> Lie:
 
 
 def walking(rate: float) -> Lie:
-    """Wrong by more and more, s/s."""
+    """A lie that grows by `rate` s/s."""
     return lambda _, at: rate * at
 
 
@@ -134,7 +134,7 @@ def at_random(most: float) -> Lie:
 
 
 def lying(lies: Mapping[int, Lie], count: int = 3, *, no_delay: bool = False) -> Paths:
-    """Broadband servers, some of which lie."""
+    """Broadband servers; those with an index in `lies` lie."""
     return tuple(
         replace(path, lie=lies[index], no_delay=no_delay) if index in lies else path
         for index, path in enumerate(BROADBAND_PATHS[:count])
@@ -142,7 +142,7 @@ def lying(lies: Mapping[int, Lie], count: int = 3, *, no_delay: bool = False) ->
 
 
 def liar_scenario(name: str, title: str, lie: Lie) -> Scenario:
-    """The first of three lies: the one of least delay."""
+    """Three servers: the first, of the least delay, lies."""
     return Scenario(name, title, fixed(lying({0: lie})), liars=frozenset({0}))
 
 

@@ -21,7 +21,7 @@ def rms(values: Sequence[float]) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Of |errors|, s."""
+    """The figures of absolute errors, s."""
 
     count: int
     rms: float
@@ -31,7 +31,7 @@ class Figures:
 
 
 def figures(errors: Sequence[float]) -> Figures | None:
-    """None if nothing was published."""
+    """The figures of these errors; None of none."""
     if not errors:
         return None
     sizes = sorted(map(abs, errors))
@@ -50,7 +50,7 @@ class Miss:
 
 @dataclass
 class Record:
-    """What a day has shown of one estimator: errors in s, from the first sample on.
+    """The errors of one estimator over a day, s, from the first sample on.
 
     `clock` are the errors of the wall clock that its consumer steers, if it has one.
     """
@@ -65,7 +65,7 @@ class Outcome:
 
     `gap` is the longest time without a publication after the first, by RAW; `first` the RAW at
     which the first was made, both the worst of the seeds. `lies` counts the publications while a
-    server lied, `believed` those of them in which a liar had a say.
+    server lied, `believed` the ones among them that a liar had a weight in.
     """
 
     scenario: str
@@ -97,13 +97,13 @@ class Outcome:
         return figures(self.records[who].clock)
 
     def ratio(self, rival: str) -> float | None:
-        """The RMS of what is published beside a rival's."""
+        """Our RMS over a rival's; None if one of them published nothing."""
         ours, theirs = self.published(OURS), self.published(rival)
         return ours.rms / theirs.rms if ours and theirs and theirs.rms else None
 
 
 def pooled(outcomes: Sequence[Outcome]) -> Outcome:
-    """One outcome of all seeds of a scenario. There must be one."""
+    """One outcome of all seeds of a scenario: at least one."""
     records = {name: Record() for name in outcomes[0].records}
     for outcome in outcomes:
         for name, record in outcome.records.items():

@@ -35,7 +35,7 @@ def short(seconds: float | None) -> str:
 
 
 def ours_line(outcome: Outcome) -> str:
-    """What is published and the clock it steers; `holds` is the share of bounds that held."""
+    """Our errors, those of the steered clock, and `holds`, the share of bounds that held."""
     published, clock = outcome.published(OURS), outcome.clock(OURS)
     cells: list[float | None] = [None] * 4
     if published:
@@ -50,7 +50,7 @@ def ours_line(outcome: Outcome) -> str:
 
 
 def _percent(share: float | None, digits: int) -> str:
-    """Rounded down, so that 100 % is all of them."""
+    """A share in percent, rounded down, so that 100 % means all."""
     if share is None:
         return "-"
     scale = 10**digits

@@ -91,7 +91,7 @@ def test_nothing_else_may(shown: str, printed: str) -> None:
         "webntpd: cannot listen on 0.0.0.0:443: permission denied",
         "/etc/webntpd.toml: [[peer]] #1 url: is missing",
         "reloaded: 2 peers, 1 refclocks",
-        "the clock was set by -1.500 s; what was measured stands",
+        "the clock was set by -1.500 s; all measurements stand",
     ],
 )
 def test_lines_that_the_program_says_are_known(line: str) -> None:

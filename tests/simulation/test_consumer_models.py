@@ -17,7 +17,7 @@ US = 1e-6
 MS = 1e-3
 INTERVAL = 16.0
 FREQUENCY = -50 * PPM
-"""What X = true time - RAW gains on RAW, s/s."""
+"""The rate at which X = true time - RAW gains on RAW, s/s."""
 
 
 def x_of(raw: float) -> float:

@@ -136,7 +136,7 @@ def test_a_line_is_found_again() -> None:
     assert line.start == 0
 
 
-def test_a_bend_drops_what_is_before_it() -> None:
+def test_a_bend_drops_the_points_before_it() -> None:
     xs = [float(x) for x in range(-40, 1)]
     line = fit(xs, [abs(x + 20) for x in xs], [1.0] * len(xs))
     assert line is not None
@@ -189,7 +189,7 @@ def test_a_packet_knows_its_error() -> None:
     assert one.delay == pytest.approx(20 * MS)
 
 
-def test_the_reference_rule_drops_what_took_twice_as_long() -> None:
+def test_the_reference_rule_drops_packets_that_took_twice_as_long() -> None:
     rule = ReferenceRule()
     for at, error, delay in ((0, 1, 10), (2, 3, 12), (4, 2, 11)):
         assert rule.on_packet(packet("a", at, error * MS, delay * MS)) is None

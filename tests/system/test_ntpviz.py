@@ -47,7 +47,7 @@ def snapshots(now_ns: int) -> list[Status]:
             )
             report = replace(GOOD, name=name, at_ns=wall_ns)
             peers.append(PeerStatus(report, "websocket", Tally.SURVIVOR, estimate))
-        # RAW shows what the wall clock does, so that X is the offset.
+        # RAW and the wall clock are alike, so that X is the offset.
         made.append(replace(SYNCHRONISED, at_ns=wall_ns, wall_ns=wall_ns, peers=tuple(peers)))
     return made
 

@@ -65,12 +65,13 @@ def estimate(offset: float = 0.0, half_width: float = 0.001, **fields: Any) -> P
         "growth": 0.0,
         "jitter": 0.0,
         "delay": 2 * half_width,
+        "spread": half_width,
     }
     return PeerEstimate(**(defaults | fields))
 
 
 def track(offset: float = 0.0, delay: float = 0.002, at: float = 0.0, **fields: Any) -> Track:
-    """What a peer knows after four exchanges, all answered at RAW `at`; 5 ppm are the proof's."""
+    """A peer's track after four exchanges, all answered at RAW `at`; 5 ppm are the proof's."""
     half_ns = ns(delay / 2)
     instant_ns = ns(at)
     entry = Entry(x_ns(offset) + half_ns, instant_ns, x_ns(offset) - half_ns, instant_ns, delay)
@@ -84,7 +85,7 @@ def track(offset: float = 0.0, delay: float = 0.002, at: float = 0.0, **fields: 
 
 
 def report(name: str, offset: float | None = 0.0, **fields: Any) -> PeerReport:
-    """A reachable peer's report; with an offset of None it has measured nothing."""
+    """A reachable peer's report; with an offset of None it has no sample."""
     defaults: dict[str, Any] = {
         "reach": 0o377,
         "poll": 6,

@@ -58,6 +58,7 @@ MEASURED = PeerEstimate(
     growth=GROWTH,
     jitter=4.5e-6,
     delay=0.012,
+    spread=0.006,
     provenance=INTERLEAVED,
 )
 GOOD = PeerReport(
@@ -147,7 +148,9 @@ tracks = st.builds(
 
 
 def _peer_estimate(one_ns: int, other_ns: int, **fields: Any) -> PeerEstimate:
-    return PeerEstimate(low_ns=min(one_ns, other_ns), high_ns=max(one_ns, other_ns), **fields)
+    return PeerEstimate(
+        low_ns=min(one_ns, other_ns), high_ns=max(one_ns, other_ns), spread=1.0, **fields
+    )
 
 
 peer_estimates = st.builds(
@@ -183,7 +186,7 @@ reports = st.builds(
 
 
 def _peer(report: PeerReport, estimate: PeerEstimate, **fields: Any) -> PeerStatus:
-    """A peer of which there is an estimate if it has measured anything."""
+    """A peer; it has an estimate if it has a sample."""
     return PeerStatus(report, estimate=estimate if report.track else None, **fields)
 
 

@@ -112,7 +112,7 @@ chunks = st.lists(st.tuples(st.floats(0, 10), st.floats(0, 10)), max_size=20)
 
 
 def emptied(way: Way) -> Iterator[tuple[float, bytes]]:
-    """What comes out of a way if it is looked at whenever something is due."""
+    """The chunks of a way, each taken out as soon as it is due."""
     while (due := way.due) is not None:
         chunk = way.take(due)
         assert chunk is not None
@@ -135,7 +135,7 @@ def test_order_is_kept_and_no_chunk_is_early(arrivals: Sequence[tuple[float, flo
 
 
 @given(chunks)
-def test_a_chunk_waits_for_nothing_but_itself_and_those_before_it(
+def test_a_chunk_waits_only_for_itself_and_the_chunks_before_it(
     arrivals: Sequence[tuple[float, float]],
 ) -> None:
     delays = iter([delay for _, delay in arrivals])
@@ -217,7 +217,7 @@ def test_a_clock_of_constant_frequency_has_no_floor(frequency: float, error: flo
     assert floor.bound == 5e-5
 
 
-def test_the_floor_is_what_a_line_leaves() -> None:
+def test_the_floor_is_the_residual_of_a_line() -> None:
     noise = Random(SEED)
     floor = floor_of(truths(lambda at: 3.0 + 5e-5 * at + noise.gauss(0, 1e-4)))
     assert floor.rms == pytest.approx(1e-4, rel=0.2)
@@ -241,11 +241,11 @@ def test_squares_add_up(clock: float, floor: float) -> None:
     assert without_floor(measured, floor) == pytest.approx(clock, abs=1e-7)
 
 
-def test_a_floor_above_what_was_measured_leaves_nothing() -> None:
+def test_a_floor_above_the_measured_rms_leaves_nothing() -> None:
     assert without_floor(1.0, 2.0) == 0.0
 
 
-def test_what_comes_before_the_fifth_minute_is_not_scored() -> None:
+def test_scoring_begins_with_the_fifth_minute() -> None:
     score = score_of(truths(lambda at: 9.0 if at < SETTLING else 1e-3), SETTLING, mark=1.0)
     assert (score.samples, score.turns) == (120, 0)
     assert (score.rms, score.worst, score.mean) == pytest.approx((1e-3, 1e-3, 1e-3))
@@ -330,7 +330,7 @@ def test_the_figures_survive_their_file(tmp_path: Path) -> None:
     assert [mark["met"] for mark in document["marks"]] == [True, True]
 
 
-# -- what the guest is told ------------------------------------------------------------------
+# -- the guest's configuration ---------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", PATHS)

@@ -1,4 +1,4 @@
-"""benchmarks.path: what the emulator draws, and from looks to figures and verdicts."""
+"""benchmarks.path: the emulator's draws, and from looks to figures and verdicts."""
 
 import json
 import subprocess
@@ -95,7 +95,7 @@ def test_so_many_packets_are_lost(draw: Draw) -> None:
     assert None not in draw(Way(0.0))
 
 
-def test_a_loss_does_not_change_what_the_others_draw(draw: Draw) -> None:
+def test_a_loss_does_not_change_the_draws_of_other_packets(draw: Draw) -> None:
     whole = draw(Way(0.0, (Exponential(MS),)))
     some = draw(Way(0.0, (Exponential(MS), Loss(0.5))))
     assert all(lost in {None, kept} for lost, kept in zip(some, whole, strict=True))
@@ -122,7 +122,7 @@ def test_the_emulator_reads_every_path(draw: Draw, name: str) -> None:
 
 
 @pytest.mark.parametrize("word", ["base", "jitter=1", "pareto=1:2", "bloat=300:0.2"])
-def test_the_emulator_refuses_what_is_no_model(draw: Draw, word: str) -> None:
+def test_the_emulator_refuses_an_unknown_model(draw: Draw, word: str) -> None:
     with pytest.raises(subprocess.CalledProcessError):
         draw(f"base=0.01 {word}")
 
@@ -149,7 +149,7 @@ def test_chronyc_prints_the_opposite_sign() -> None:
 
 
 @pytest.mark.parametrize("text", ["506 Cannot talk to daemon", "WEB,11,6\n", SOURCESTATS + "x"])
-def test_what_is_no_line_of_sourcestats_is_refused(text: str) -> None:
+def test_a_line_that_is_not_of_sourcestats_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="not a line of sourcestats"):
         parse(text)
 
@@ -203,7 +203,7 @@ def test_all_counts_from_the_instant_at_which_both_have_an_estimate() -> None:
     assert seen.scored() == (publications[2:], seen.looks[2:])
 
 
-def test_what_counts_once_counts_until_the_end() -> None:
+def test_scoring_goes_on_until_the_end() -> None:
     seen = record(look(0), look(2, points=FEWEST - 1))
     assert seen.scored() == ([], seen.looks)
 

@@ -1,4 +1,4 @@
-"""The machine's clocks, and what takes RAW's place where the kernel has none."""
+"""The machine's clocks, and the one that takes RAW's place where the kernel has none."""
 
 import logging
 import time
@@ -22,7 +22,7 @@ def test_raw_goes_on_and_is_not_steered() -> None:
     assert before <= clock.raw_ns() <= time.clock_gettime_ns(time.CLOCK_MONOTONIC_RAW)
 
 
-def test_a_kernel_without_raw_has_monotonic_take_its_place(
+def test_monotonic_takes_the_place_of_a_missing_raw(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     real = time.clock_gettime_ns
@@ -42,7 +42,7 @@ def test_a_kernel_without_raw_has_monotonic_take_its_place(
     assert "CLOCK_MONOTONIC_RAW cannot be read" in record.getMessage()
 
 
-def test_a_shifted_clock_is_wrong_by_as_much_as_it_says() -> None:
+def test_a_shifted_clock_is_wrong_by_its_shift() -> None:
     clock = ShiftedClock(-2.5)
     ahead_ns = clock.realtime_ns() - time.time_ns()
     assert ahead_ns == pytest.approx(-2.5e9, abs=1e8)

@@ -94,11 +94,11 @@ def test_ntpd_rs_gets_toml_with_the_key_of_its_version(
     assert other == (version is None or version < (1, 5))
 
 
-# -- what the running daemon measures --------------------------------------------------------
+# -- the running daemon's measurements -------------------------------------------------------
 
 
 def status(**changes: Any) -> dict[str, Any]:
-    """What the daemon says of two peers that speak and two that do not."""
+    """The daemon's status with two peers that speak and two that do not."""
 
     def estimate(delay: float, **more: float) -> dict[str, float]:
         return {"error": 0.009, "jitter": 2e-4, "delay": delay, **more}

@@ -49,7 +49,7 @@ US = 1_000
 KNOT_NS = 10 * NS_PER_S
 LARGEST_SLEW = 83_333e-6
 SWING = 10e-6
-"""By how much the oscillator's frequency may change altogether, s/s."""
+"""The oscillator's frequency changes by no more than this altogether, s/s."""
 WORLDS = 40
 """Each takes about a tenth of a second."""
 
@@ -140,7 +140,7 @@ class Seen:
 
 
 Event = tuple[int, int, str, Peer, "Connection", Callable[[int], tuple[Action, ...]]]
-"""RAW, a number that puts equal instants in order, a peer, and what it is told then."""
+"""RAW, a number that puts equal instants in order, a peer, and the event that it gets then."""
 
 
 @dataclass
@@ -210,7 +210,7 @@ class Connection:
     def measure(
         self, peer: Peer, raw_ns: int, *, last: bool
     ) -> tuple[int, Callable[[int], tuple[Action, ...]]]:
-        """When an exchange that begins now ends, and what the peer is told then."""
+        """The end of an exchange that begins now, and the event that the peer gets then."""
         rng, server = self._world.rng, self._server
         if rng.random() < server.loss:
             self._first, self._unfinished = True, None
@@ -299,7 +299,7 @@ def holds(estimate: PeerEstimate, x_ns: int) -> bool:
 
 
 def check(world: World, seen: Seen) -> None:
-    """That this vote's honest peers, and its estimate under an honest majority, hold the truth."""
+    """Check the bounds of a vote's honest peers, and of its estimate by an honest majority."""
     x_ns = world.oscillator.x_ns(seen.raw_ns)
     honest = {name for name, server in world.servers.items() if server.honest}
     estimates = seen.verdict.estimates
@@ -352,7 +352,7 @@ def lie(rng: Random) -> Callable[[int], int]:
 
 @settings(max_examples=WORLDS)
 @given(st.integers(0, 2**32))
-def test_bounds_hold_whatever_the_consumer_and_a_minority_of_servers_do(seed: int) -> None:
+def test_bounds_hold_against_any_consumer_and_any_minority_of_servers(seed: int) -> None:
     rng = Random(seed)
     honest, liars = rng.choice(((1, 0), (2, 1), (3, 1), (3, 2)))
     servers = {f"honest {index}": honest_server(rng) for index in range(honest)}

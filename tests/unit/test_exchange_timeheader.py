@@ -72,7 +72,7 @@ async def test_a_date_is_read_where_it_is_accepted_as_the_begin_of_its_second(
     ("digits", "past_ns", "resolution_ns"),
     [(".25", 250_000_000, 10**7), (".250000", 250_000_000, 1000), ("", 0, NS_PER_S)],
 )
-async def test_the_header_is_preferred_to_the_date_whatever_its_digits(
+async def test_the_header_is_preferred_to_the_date_with_any_number_of_digits(
     nursery: trio.Nursery,
     exchange_to: ExchangeTo,
     digits: str,

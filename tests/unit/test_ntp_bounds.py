@@ -1,4 +1,4 @@
-"""Bounds that hold, whatever the path, the oscillator and the wall clock do."""
+"""Bounds that hold on any path, with any oscillator and any slew of the wall clock."""
 
 from dataclasses import replace
 from random import Random
@@ -178,7 +178,7 @@ def test_when_the_last_two_contradict_each_other_only_the_newest_stays() -> None
     assert settled(*old, new) == (Settled.CLEARED, (new,))
 
 
-def test_what_the_frequency_may_explain_is_no_contradiction() -> None:
+def test_an_error_of_the_frequency_may_explain_crossed_bounds() -> None:
     pair = entry(0.0, 0.0, 0), entry(0.03, 0.03, 64)
     assert contradict(pair, STEADY)
     assert not contradict(pair, UNKNOWN_FREQUENCY)
@@ -203,7 +203,7 @@ def test_the_lucky_packets_of_both_directions_meet() -> None:
     assert made.half_width < 0.0012
 
 
-def test_it_widens_by_what_the_server_and_the_configuration_say() -> None:
+def test_it_widens_by_root_error_and_half_of_the_root_delay() -> None:
     made = evaluated(entry(0.001, -0.001), root_error=0.002, root_delay=0.006)
     assert made.half_width == pytest.approx(0.001 + 0.002 + 0.003 + MIN_HALF_WIDTH)
 
@@ -253,7 +253,7 @@ def test_a_horizon_leaves_a_few_older_entries() -> None:
     assert cut == estimate_of(track(entries=entries[-HORIZON_ENTRIES:]), ns(320))
 
 
-def test_the_jitter_is_the_sigma_of_the_line_or_what_stands_for_it() -> None:
+def test_the_jitter_is_the_sigma_of_the_line_or_half_of_the_distance_of_the_bounds() -> None:
     assert evaluated(entry(0.006, -0.004)).jitter == pytest.approx(0.005)
     assert evaluated(entry(0.006, -0.004), sigma=0.002).jitter == 0.002
 
@@ -285,7 +285,7 @@ def test_a_raw_that_is_steered_widens_the_bounds() -> None:
     jitter=st.sampled_from([1e-5, 1e-3, 0.1]),
     poll=st.sampled_from([16, 64, 1024]),
 )
-def test_the_truth_is_inside_whatever_the_path_does(
+def test_the_truth_is_inside_on_any_path(
     seed: int, skew: float, known: float, count: int, jitter: float, poll: int
 ) -> None:
     """The oscillator is off by `skew` ppm and wanders; the prior is right within 3 s."""

@@ -1,4 +1,4 @@
-"""The line against what a plain computation gives, and against lines that are known."""
+"""The line against a plain computation, and against known lines."""
 
 from itertools import pairwise
 from math import floor, sqrt

@@ -242,7 +242,7 @@ def test_the_first_exchange_after_a_reconnection_is_put_aside_again() -> None:
     assert script.report.samples == 1
 
 
-def test_the_first_exchange_after_a_failure_is_put_aside_whatever_was_before() -> None:
+def test_the_first_exchange_after_a_failure_is_put_aside_even_if_one_came_before() -> None:
     """A warm-up, then a failure, then a new connection."""
     script = single()
     script.wait()
@@ -253,7 +253,7 @@ def test_the_first_exchange_after_a_failure_is_put_aside_whatever_was_before() -
     assert script.report.samples == 0
 
 
-def test_after_a_suspend_the_first_exchange_is_put_aside_whatever_was_before() -> None:
+def test_after_a_suspend_the_first_exchange_is_put_aside_even_if_one_came_before() -> None:
     script = single()
     script.wait()
     script.answer(0.0, first=True)
@@ -296,7 +296,7 @@ def test_reach_has_eight_bits() -> None:
     assert script.report.reach == 0xFF
 
 
-def test_an_unreachable_peer_keeps_what_it_has_measured() -> None:
+def test_an_unreachable_peer_keeps_its_measurements() -> None:
     script = single(maxpoll=4)
     for _ in range(8):
         script.run_poll(0.25)
@@ -395,7 +395,7 @@ def test_an_exchange_becomes_bounds_with_the_parameters_of_the_peer() -> None:
 
 
 @pytest.mark.parametrize(("told", "believed"), [(None, 0.002), (0.0, 0.002), (0.003, 0.003)])
-def test_the_root_error_is_the_larger_of_what_is_said_and_what_is_configured(
+def test_the_root_error_is_the_larger_of_maxerr_and_the_configured_one(
     told: float | None, believed: float
 ) -> None:
     script = Script(root_dispersion=0.002)
@@ -426,7 +426,7 @@ def test_the_resolution_is_the_finest_that_the_server_has_shown() -> None:
     assert widths == pytest.approx([ns(0.1), ns(0.001), ns(0.001)], abs=ns(0.0005))
 
 
-def test_a_date_is_cut_to_seconds_whatever_was_shown_before() -> None:
+def test_a_date_is_cut_to_seconds_even_after_finer_times() -> None:
     script = Script()
     script.wait()
     script.answer(0.0, delay=0.0, resolution_ns=ns(0.001))
@@ -516,7 +516,7 @@ def test_a_burst_that_fails_half_way_brings_what_it_has() -> None:
     assert len(report.readings) == 1
 
 
-def test_a_failure_brings_what_was_complete_before_it() -> None:
+def test_a_failure_brings_the_readings_that_were_complete_before_it() -> None:
     script = Script(burst=2)
     script.run_poll()
     script.wait()
@@ -660,7 +660,7 @@ def test_a_suspend_forgets_everything_but_the_frequency_and_measures_anew() -> N
     assert script.report.rejections == {}
 
 
-def test_a_suspend_drops_what_the_burst_has_brought() -> None:
+def test_a_suspend_drops_the_samples_of_the_burst() -> None:
     script = Script(iburst=4, burst=3)
     script.run_poll()
     script.wait()

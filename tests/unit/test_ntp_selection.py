@@ -230,7 +230,7 @@ def test_a_preferred_peer_passes_the_gate() -> None:
 
 
 @given(crowds)
-def test_the_gate_lets_half_of_the_crowd_through_and_nobody_else(crowd: list[Candidate]) -> None:
+def test_the_gate_lets_half_of_the_crowd_or_more_through(crowd: list[Candidate]) -> None:
     passed = gate(crowd)
     assert set(passed) <= set(crowd)
     assert 2 * len(passed) >= len(crowd)
@@ -239,12 +239,12 @@ def test_the_gate_lets_half_of_the_crowd_through_and_nobody_else(crowd: list[Can
 # Combine
 
 
-def test_guess_and_jitter_are_weighted_by_the_inverse_of_the_distance() -> None:
-    crowd = [candidate("a", 0, 1, jitter=3), candidate("b", 8, 3, jitter=5)]
+def test_guess_and_jitter_are_weighted_by_the_inverse_square_of_the_distance() -> None:
+    crowd = [candidate("a", 0, 1, jitter=3), candidate("b", 10, 3, jitter=5)]
     combined = combine(crowd, WORLD)
-    assert combined.weights == pytest.approx({"a": 0.75, "b": 0.25})
-    assert combined.mid == pytest.approx(2)
-    assert combined.jitter == pytest.approx(sqrt(0.75 * (9 + 4) + 0.25 * (25 + 36)))
+    assert combined.weights == pytest.approx({"a": 0.9, "b": 0.1})
+    assert combined.mid == pytest.approx(1)
+    assert combined.jitter == pytest.approx(sqrt(0.9 * (9 + 1) + 0.1 * (25 + 81)))
 
 
 def test_the_error_reaches_to_the_farther_end_of_the_intersection() -> None:
@@ -274,7 +274,7 @@ def test_the_preferred_peer_speaks_alone() -> None:
 
 def test_where_three_speak_none_weighs_more_than_the_others_together() -> None:
     crowd = [candidate("near", 0, 1), candidate("b", 0, 100), candidate("c", 0, 300)]
-    assert combine(crowd, WORLD).weights == pytest.approx({"near": 0.5, "b": 0.375, "c": 0.125})
+    assert combine(crowd, WORLD).weights == pytest.approx({"near": 0.5, "b": 0.45, "c": 0.05})
     assert combine(crowd[:2], WORLD).weights["near"] > 0.9
 
 

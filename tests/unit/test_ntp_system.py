@@ -147,16 +147,16 @@ def test_a_peer_that_may_soon_have_a_vote_is_waited_for(newcomer: PeerReport) ->
     assert tallies(verdict_of(A, newcomer)) == "x "
 
 
-def test_nobody_waits_for_a_flaky_peer_for_long() -> None:
+def test_a_flaky_peer_holds_the_vote_up_for_a_limited_time() -> None:
     assert tallies(verdict_of(A, FILLING, now=UNDECIDED_TIME - 0.1)) == "x "
     assert tallies(verdict_of(A, FILLING, now=UNDECIDED_TIME)) == "* "
 
 
-def test_nobody_waits_for_a_peer_that_was_asked_and_is_silent() -> None:
+def test_a_peer_that_was_asked_and_is_silent_holds_nothing_up() -> None:
     assert tallies(verdict_of(A, replace(UNTRIED, last_failure=REFUSED))) == "* "
 
 
-def test_nobody_waits_for_long_for_a_peer_that_is_never_asked() -> None:
+def test_a_peer_that_is_never_asked_holds_the_vote_up_for_a_limited_time() -> None:
     """After a suspend a Retry-After may still hold for a day."""
     assert tallies(verdict_of(A, UNTRIED, now=UNDECIDED_TIME - 0.1)) == "x "
     assert tallies(verdict_of(A, UNTRIED, now=UNDECIDED_TIME)) == "* "
@@ -244,6 +244,15 @@ def test_a_system_peer_that_lies_is_succeeded() -> None:
     assert estimate_of(system.vote(0)).system_peer == "a"
 
 
+def test_a_far_peer_does_not_drag_the_offset_of_a_near_one_away() -> None:
+    """A peer on the LAN was polled 16 s ago, one that tells the time in a header just now."""
+    near = replace(
+        A, track=track(2e-7, delay=2e-6, at=-16, sigma=1e-6, frequency=Frequency(0, 2e-8, 1e-11))
+    )
+    far = replace(B, track=track(101e-6, delay=300e-6, sigma=1e-5), last_reply_ns=0)
+    assert offset_of(verdict_of(near, far)) == pytest.approx(2e-7, abs=1e-6)
+
+
 def test_a_peer_that_was_not_heard_for_long_weighs_less() -> None:
     late = replace(B, last_reply_ns=ns(-2000))
     verdict = verdict_of(replace(A, last_reply_ns=0), late)
@@ -299,7 +308,7 @@ def test_without_a_line_there_is_no_frequency() -> None:
 
 
 def second_vote(*reports: PeerReport, **parameters: Any) -> Verdict:
-    """The first vote tells who agrees, and so whose frequency counts in the second."""
+    """The first vote finds the peers that agree: in the second their frequencies count."""
     system = system_of(*reports, **parameters)
     assert system.vote(0).frequency is None
     return system.vote(0)
@@ -337,7 +346,7 @@ def test_without_a_majority_there_is_no_frequency() -> None:
     assert verdict.frequency is None
 
 
-def test_the_bound_grows_by_what_the_frequencies_differ() -> None:
+def test_the_bound_grows_by_the_difference_of_the_frequencies() -> None:
     """The guess moves by the common frequency, each peer's bounds by its own."""
     far = lined("b", 300)
     assert far.track is not None
@@ -347,7 +356,7 @@ def test_the_bound_grows_by_what_the_frequencies_differ() -> None:
     assert estimate.growth >= apart + 3 * 100e-6 + PROOF_RATE
 
 
-def test_a_shock_makes_the_windows_forget_what_is_older_than_their_lines() -> None:
+def test_after_a_shock_entries_older_than_the_lines_do_not_count() -> None:
     def entries(*times: float) -> tuple[Entry, ...]:
         return tuple(Entry(x_ns(0.05), ns(at), x_ns(-0.05), ns(at), 0.1) for at in times)
 
@@ -368,7 +377,7 @@ def test_a_shock_makes_the_windows_forget_what_is_older_than_their_lines() -> No
 
 @settings(max_examples=1)
 @given(st.integers(0, 2**32))
-def test_with_an_honest_majority_the_truth_is_inside_what_is_published(seed: int) -> None:
+def test_with_an_honest_majority_the_published_bound_holds(seed: int) -> None:
     """10^5 random electorates: liars with any interval, peers that are undecided, zero delays."""
     rng = Random(seed)
     published = 0

@@ -23,7 +23,7 @@ MIXED = Provenance(Formula.INTERLEAVED, StampSource.KERNEL, StampSource.USER)
 
 
 @given(there_ns=small_ns, server_ns=small_ns, back_ns=small_ns, step_ns=st.integers(-(10**15)))
-def test_the_delay_is_of_both_ways_whatever_the_wall_clock_does(
+def test_the_delay_is_of_both_ways_even_if_the_wall_clock_is_set(
     there_ns: int, server_ns: int, back_ns: int, step_ns: int
 ) -> None:
     t2_ns = WALL_NS + there_ns
@@ -76,7 +76,7 @@ def test_a_bound_grows_faster_the_longer_the_frequency_may_wander() -> None:
     assert grown == pytest.approx([0.01 + 0.0005, 0.02 + 0.002])
 
 
-def test_the_dispersion_is_what_the_delay_leaves_of_the_half_width() -> None:
+def test_the_dispersion_is_the_half_width_less_half_of_the_delay() -> None:
     made = estimate(half_width=0.003, delay=0.004)
     assert made.half_width == pytest.approx(0.003)
     assert made.dispersion == pytest.approx(0.001)

@@ -98,6 +98,13 @@ def test_the_departure_that_a_later_reply_tells_counts_together_with_rt(rt_ns: i
     assert (reading.t3_ns == pst_ns) == interleaved
 
 
+def test_a_process_that_was_held_up_beside_a_stamp_has_not_seen_a_step() -> None:
+    """The stamp's RAW is early by 5 ms, on the safe side, and says so."""
+    held_up = replace(TRIP.t1, raw_ns=TRIP.t1.raw_ns - 5 * MS)
+    assert rejection_of(trip=replace(TRIP, t1=held_up)) is Rejection.STEPPED
+    completed(trip=replace(TRIP, t1=replace(held_up, doubt_ns=5 * MS)))
+
+
 def test_a_departure_long_after_st_may_be_a_retransmission_and_does_not_count() -> None:
     reading = completed(pst_ns=REPLY.st_ns + MAX_DEPARTURE_NS + 1)
     assert reading.provenance.formula is Formula.FOUR_STAMP
@@ -182,7 +189,7 @@ def test_no_stamp_is_better_than_its_clock(source: StampSource) -> None:
     ("digits", "resolution_ns"),
     [("1489224472.995", MS), ("1489224472.99", 10 * MS), ("1489224472.995564123", 1)],
 )
-def test_what_a_server_cuts_off_its_times_is_the_resolution_and_no_lack_of_precision(
+def test_the_digits_that_a_server_cuts_off_are_resolution_and_not_precision(
     digits: str, resolution_ns: int
 ) -> None:
     reading = completed(parse_reply(b'{"st":%s}' % digits.encode()))

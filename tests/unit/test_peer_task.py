@@ -99,7 +99,7 @@ async def test_it_polls_and_reports_what_it_found(autojump_clock: MockClock) -> 
     assert estimate.delay == pytest.approx(DELAY, abs=1e-8)
 
 
-async def test_what_was_complete_before_a_failure_is_not_lost(autojump_clock: MockClock) -> None:
+async def test_readings_complete_before_a_failure_are_not_lost(autojump_clock: MockClock) -> None:
     async with running() as stage:
         stage.exchange.failure = Failure(Rejection.TIMEOUT, "late")
         stage.exchange.completed = 1

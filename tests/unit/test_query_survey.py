@@ -61,7 +61,7 @@ def reading(
 
 
 Script = Sequence[Sequence[Reading] | Failure | ExchangeError]
-"""What an exchange's measures give, or raise."""
+"""The results of an exchange's measures, or their errors."""
 
 
 class FakeExchange:
@@ -211,7 +211,7 @@ async def test_the_servers_own_error_widens_the_bound(
     assert configured.answers[0].error == pytest.approx(plain + 0.35)
 
 
-async def test_what_was_complete_before_a_failure_is_not_lost(
+async def test_readings_complete_before_a_failure_are_not_lost(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     clock = VirtualClock()

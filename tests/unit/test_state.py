@@ -1,4 +1,4 @@
-"""The state file: what is kept, how it ages, and what a bad file gets."""
+"""The state file: its content, its aging, and the fate of a bad file."""
 
 import json
 import logging
@@ -48,11 +48,11 @@ def content(**changes: Any) -> bytes:
 
 
 @given(states)
-def test_what_was_written_is_read(state: State) -> None:
+def test_a_written_state_is_read_again(state: State) -> None:
     assert parse_state(state_bytes(state)) == state
 
 
-def test_what_was_saved_is_loaded(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_saved_state_is_loaded_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "state"
     save_state(path, State(Frequency(0.0, 1e-6, 0.0), 0))
     save_state(path, STATE)

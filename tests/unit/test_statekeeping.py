@@ -1,4 +1,4 @@
-"""The keeper of the state file: when it writes, what, and how it takes a failure."""
+"""The keeper of the state file: the times and the content of its writes, and failures."""
 
 import logging
 import math

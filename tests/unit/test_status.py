@@ -48,7 +48,7 @@ def test_the_bound_of_the_error_grows_with_the_age_of_the_estimate() -> None:
     assert "± 40.150 ms" in summary(later)
 
 
-def test_an_offset_is_as_of_the_snapshot_whatever_became_of_the_wall_clock() -> None:
+def test_an_offset_is_as_of_the_snapshot_even_if_the_wall_clock_was_set() -> None:
     fast = Frequency(-20e-6, 1e-7, 0.0)
     made = estimate(0.001, frequency=fast)
     assert status(ESTIMATE).offset(made) == pytest.approx(0.001)

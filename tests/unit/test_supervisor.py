@@ -122,7 +122,7 @@ async def running(sock: Path, **changes: Any) -> AsyncIterator[Daemon]:
             os.kill(os.getpid(), signal.SIGTERM)
 
 
-async def test_what_an_earlier_run_knew_of_the_oscillator_is_where_peers_begin(
+async def test_peers_begin_with_the_frequency_of_an_earlier_run(
     tmp_path: Path,
 ) -> None:
     state = tmp_path / "state"

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from webntpd import kernelstamps
-from webntpd.clock import Clock, Pair, ShiftedClock, SystemClock
+from webntpd.clock import Clock, Pair, ShiftedClock, SystemClock, read_pair
 from webntpd.ntp.types import StampSource
 from webntpd.timestamping import (
     CARRY_TOLERANCE_NS,
@@ -307,6 +307,16 @@ async def test_an_arrival_after_which_the_clock_was_set_is_after_the_sending_sti
         assert sent.after.raw_ns < received.stamp.raw_ns <= received.user.raw_ns
 
 
+async def test_a_reply_that_came_before_send_returned_has_the_kernels_stamp() -> None:
+    clock = SystemClock()
+    async with echo(clock) as both:
+        await both.warm_up()
+        await both.send_and_echo(b"123")
+        both.stream._last_pair = read_pair(clock)  # as if read when send() returned
+        assert await both.stream.receive_some() == b"123"
+        assert both.stream.last_received.stamp.source is KERNEL
+
+
 async def test_a_departure_that_is_not_stamped_yet_is_user_spaces() -> None:
     async with echo(SystemClock()) as both:
         nothing_sent = both.stream.last_sent
@@ -396,7 +406,7 @@ async def test_stamps_that_no_one_asks_for_do_not_pile_up() -> None:
 FASTEST_SLEW = 83_334e-6
 """More than any consumer's rate, s/s: chrony's is 83 333.333 ppm."""
 GRAIN_NS = 2
-"""What rounding all clocks to nanoseconds may come to."""
+"""The rounding of all clocks to nanoseconds adds no more than this."""
 WRONG_NS = CARRY_TOLERANCE_NS + GRAIN_NS
 
 

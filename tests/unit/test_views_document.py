@@ -16,7 +16,7 @@ from webntpd.status import Status
 from webntpd.views.document import VERSION, document
 
 AGING = (GROWTH + FREQUENCY.wander * 10 / 2) * 10
-"""What a bound grows by in the 10 s between the last vote and the snapshot, s."""
+"""The growth of a bound in the 10 s between the last vote and the snapshot, s."""
 PPM_OF_FREQUENCY = {
     "frequency": pytest.approx(12.5),
     "frequency_error": pytest.approx(0.02),

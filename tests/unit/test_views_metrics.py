@@ -29,7 +29,6 @@ from webntpd.status import Status
 from webntpd.views.metrics import Snapshot, rendered, unanswered
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "metrics.md"
-CONTRIB = PAGE.parent.parent / "contrib"
 PROMETHEUS = (
     "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,"
     "text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
@@ -37,7 +36,7 @@ PROMETHEUS = (
 """The Accept header of Prometheus 2.42."""
 
 AGING = (GROWTH + FREQUENCY.wander * 10 / 2) * 10
-"""What a bound grows by in the 10 s between the last vote and the snapshot, s."""
+"""The growth of a bound in the 10 s between the last vote and the snapshot, s."""
 
 Values = dict[tuple[str, ...], float]
 
@@ -270,16 +269,6 @@ def test_labels_hold_names_of_the_configuration_and_words_of_enumerations(status
     for family in Snapshot(status).collect():
         for sample in family.samples:
             assert all(value in allowed[label] for label, value in sample.labels.items())
-
-
-@pytest.mark.parametrize("path", ["grafana/webntpd.json", "prometheus/alerts.yml"])
-def test_what_dashboard_and_alerts_ask_for_is_there(path: str) -> None:
-    families = [*Snapshot(SYNCHRONISED).collect(), *Process().collect()]
-    known = {sample.name for family in families for sample in family.samples}
-    text = (CONTRIB / path).read_text()
-    asked = set(re.findall(r"\b(?:ntp|webntpd|process)_[a-z_]+", text))
-    assert asked
-    assert asked <= known
 
 
 # -- the page ----------------------------------------------------------------------------------

@@ -27,10 +27,9 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A connection to a server: what to talk through, and below it the stream with the stamps.
+    """A connection to a server: the stream to talk through, and below it the one with the stamps.
 
-    `direct` says that no proxy of ours is in between: the kernel's round trips are then those to
-    the server.
+    `direct` says that there is no proxy of ours: the kernel's round trips are then to the server.
     """
 
     stream: trio.abc.Stream

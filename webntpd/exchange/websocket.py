@@ -2,8 +2,8 @@
 
 With a server that agrees to interleaved mode, each exchange is completed by the reply after it,
 which tells when the kernel there really sent this one's. The last one of a burst needs a closing
-exchange for that, which is no sample itself. Where the reply after it never comes, an exchange
-still gives the reading of its own four timestamps.
+exchange for that, which is no sample itself. If the next reply never comes, an exchange still gives
+the reading of its own four timestamps.
 """
 
 from collections.abc import Sequence

@@ -1,18 +1,18 @@
 """What one peer's measurements say of X = true time - RAW now: a guess, and bounds that hold.
 
-One exchange is two bounds, whatever its two one-way delays are: the server's T2 cannot be later
-than the request's arrival, nor its T3 earlier than the reply's departure. So
+One exchange is two bounds, for any two one-way delays: the server reads T2 after the request left
+at R1, and T3 before the reply came at R4. So
 
     ceiling  U = T2 + r - R1 at R1,   floor  L = T3 - R4 at R4,   L <= X <= U,
 
-where r is the server's resolution: it rounds its times down to it. Everything below carries these
-bounds to now, with an oscillator whose frequency is known only so well.
+where r is the server's resolution: it cuts its times to multiples of r. Bounds are carried to now
+by the oscillator's frequency, which is uncertain, so they age.
 
 The same window gives two answers. The *guess* is the middle of the least ceiling and the greatest
-floor, chosen with care for age but taken at their values: the luckiest packet of each direction
-meets the other's, whether or not they came in one exchange. The *proof* widens each bound by what
-the frequency may be wrong by, three times its uncertainty and more, and uses this peer's own
-frequency: an honest peer's bounds must not depend on what others say.
+floor. Age decides which two are chosen, but does not widen them: the luckiest packet of each
+direction meets the other's, whether or not they came in one exchange. The *proof* widens each bound
+by the possible error of the frequency, three times its uncertainty and more. It uses this peer's
+own frequency: an honest peer's bounds must not depend on other peers.
 """
 
 from collections.abc import Sequence
@@ -25,28 +25,28 @@ from webntpd.ntp.types import NS_PER_S, Entry, Frequency, PeerEstimate, Reading,
 
 WINDOW = 2048.0
 MIN_ENTRIES = 8
-"""The window holds the entries of the last so many seconds (the Allan intercept of RFC 5905 §10),
-and at least so many."""
+"""The window holds the entries of the last WINDOW s (the Allan intercept of RFC 5905 §10), and at
+least MIN_ENTRIES."""
 ENTRY_PAUSE = 8.0
-"""A new entry starts so long after the last answer, s: one burst's exchanges are one entry."""
+"""An answer starts a new entry after this pause, s: the exchanges of one burst share an entry."""
 MAX_ENTRY = 24.0
-"""A new entry starts so long after the first answer of the one before, s: polls may be so short
-that there is no pause."""
+"""An entry takes answers for this time, s: short polls may leave no pause."""
 PROOF_RATE = 5e-6
-"""What the frequency may be wrong by besides its uncertainty, s/s: it covers an oscillator that
-changes by so much within a minute, where 0.3 ppm covered 1 ppm a minute."""
+"""The proof ages by this besides the frequency's uncertainty, s/s: it holds while the oscillator
+changes by less than this altogether within a minute. 0.3 ppm held up to 1 ppm a minute only."""
 SIGMAS = 3.0
+"""Uncertainties of a frequency that bound its error."""
 PROOF_WANDER = 2e-9
 """The least wander of the proof, s/s per s: 5 ppm over six hours come to 1.5e-9."""
 MIN_GUESS_RATE, MAX_GUESS_RATE = 0.02e-6, 5e-6
-"""The common frequency's uncertainty is clipped to these where it ages the bounds of the guess."""
+"""The least and the greatest rate at which the guess ages with the common frequency, s/s."""
 MAX_UNKNOWN_RATE = 500e-6
-"""Until a peer has a line, bounds of the guess age by three times the prior's uncertainty, but by
-no more than this, s/s: no oscillator is off by more."""
+"""The greatest rate at which the guess ages without a common frequency, s/s: no oscillator is off
+by more."""
 MIN_HALF_WIDTH = 4e-6
-"""What every interval is widened by, s: timestamps have errors that no stamp shows."""
+"""Every interval is widened by this at both ends, s: timestamps have errors that no stamp shows."""
 HORIZON_ENTRIES = 4
-"""So many entries stay when the window forgets what is older than a horizon."""
+"""As many entries stay at least when a horizon takes out older ones."""
 
 
 class Bounds(NamedTuple):
@@ -70,7 +70,7 @@ def bounds_of(reading: Reading, resolution_ns: int) -> Bounds:
 
 
 class Settled(Enum):
-    """What a window had to forget so that its bounds agree."""
+    """The entries that a window had to forget so that its bounds agree."""
 
     NOTHING = auto()
     HALVED = auto()  # older halves of its entries
@@ -89,7 +89,7 @@ class Window:
     def add(self, reading: Reading, bounds: Bounds, frequency: Frequency) -> bool:
         """Take an exchange; True if it began a new entry, False if it joined the newest.
 
-        `frequency` is the peer's own, by which bounds of different instants are compared.
+        `frequency` is the peer's own: it carries bounds from one instant to another.
         """
         entry = Entry(
             bounds.ceiling_ns, reading.r1_ns, bounds.floor_ns, reading.r4_ns, bounds.delay
@@ -143,8 +143,8 @@ class Window:
 def _joined(old: Entry, new: Entry, frequency: Frequency) -> Entry:
     """The least ceiling and the greatest floor of both, compared at the same instant.
 
-    The older ones have aged by what the frequency may be wrong by: while it is unknown, that is
-    milliseconds within one burst.
+    The older bounds age by the frequency's uncertainty: while it is unknown, by milliseconds within
+    one burst.
     """
 
     def moved(rate: float, elapsed_ns: int) -> int:
@@ -184,9 +184,9 @@ class _Extremes(NamedTuple):
 def _extremes(
     entries: Sequence[Entry], now_ns: int, frequency: float, rate: float, wander: float
 ) -> _Extremes:
-    """Carry all bounds to `now_ns`, where each has aged by rate s/s and wander s/s per s.
+    """The extremes at `now_ns`: bounds age by `rate` s/s and `wander` s/s per s.
 
-    A ceiling is the least, and a floor the greatest, when its age is counted.
+    The aged bounds decide which ceiling is the least and which floor is the greatest.
     """
     base_ns = entries[-1].floor_ns
     high, low = inf, -inf
@@ -211,7 +211,10 @@ def proof_rate(frequency: Frequency, slew: float = 0.0) -> float:
 
 
 def guess_rate(common: Frequency | None, own: Frequency) -> float:
-    """By how much a bound of the guess ages, s/s: the common frequency's uncertainty, clipped."""
+    """How fast the bounds of the guess age, s/s.
+
+    That is the uncertainty of the common frequency, or three times that of the peer's own; clipped.
+    """
     if common is None:
         return min(SIGMAS * own.uncertainty, MAX_UNKNOWN_RATE)
     return min(max(common.uncertainty, MIN_GUESS_RATE), MAX_GUESS_RATE)
@@ -227,7 +230,7 @@ def contradict(entries: Sequence[Entry], frequency: Frequency, slew: float = 0.0
 
 
 def _proof(entries: Sequence[Entry], now_ns: int, own: Frequency, slew: float) -> _Extremes:
-    """The bounds that hold whatever other peers say."""
+    """The bounds that hold for an honest peer: nothing in them depends on other peers."""
     wander = max(own.wander, PROOF_WANDER)
     return _extremes(entries, now_ns, own.value, proof_rate(own, slew), wander)
 
@@ -237,8 +240,8 @@ def _guess(
 ) -> _Extremes:
     """The bounds whose middle is the guess.
 
-    Ceilings below floors mean that older entries were measured before a change: then the newer half
-    is asked, down to the newest entry. Nothing is deleted.
+    A ceiling below a floor means that the oscillator or the server changed since the older entries.
+    Then the newer half of them is tried, down to the newest entry. Nothing is deleted.
     """
     frequency = own if common is None else common
     rate = guess_rate(common, own) + slew
@@ -257,10 +260,11 @@ def estimate_of(
     horizon_ns: int | None = None,
     slew: float = 0.0,
 ) -> PeerEstimate:
-    """What a peer's track says of X at RAW `now_ns`.
+    """A peer's guess and bounds of X at RAW `now_ns`. Its track has one entry at least.
 
-    `common` is the oscillator's frequency as all peers measure it, None while no peer has a line.
-    Of the entries before `horizon_ns`, only the newest stay, so that there are HORIZON_ENTRIES.
+    `common` is the frequency that the peers have measured together, None if there is none. Entries
+    before `horizon_ns` are left out, but HORIZON_ENTRIES of the newest stay. `slew` is the largest
+    rate at which RAW itself may be steered, s/s.
     """
     own = track.frequency
     entries = _since(track.entries, horizon_ns)
@@ -281,6 +285,7 @@ def estimate_of(
         growth=proof_rate(own, slew) + wander * max(proof.ceiling_age, proof.floor_age),
         jitter=abs(guess.ceiling - guess.floor) / 2 if track.sigma is None else track.sigma,
         delay=min(entry.delay for entry in entries),
+        spread=abs(guess.ceiling - guess.floor) / 2 + widened,
         root_delay=track.root_delay,
         root_error=track.root_error,
         provenance=track.provenance,

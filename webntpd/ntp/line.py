@@ -1,11 +1,11 @@
 """The frequency of the local oscillator as one peer sees it: a straight line through X over RAW.
 
-RAW is an oscillator that nobody steers, so X = true time - RAW is a line, but for the oscillator's
-own wander. Each poll gives one point, the exchange of the least delay. The fit weighs a point down
+No program steers RAW, so X = true time - RAW is a straight line, but for the oscillator's own
+wander. Each poll gives one point, the exchange of the least delay. The fit weighs a point down
 by its excess, half of its delay above the least delay around it: the path explains that part of its
 error. The least delay is a local one, because routes change.
 
-The fit is as long as the oscillator is steady. chrony's runs test says how long that is: noise
+The fit reaches back as long as the oscillator was steady. chrony's runs test finds how long: noise
 changes its sign often, whereas the residuals of a line that has bent stay on one side for long.
 Points that make the test fail leave the fit for good. They still witness: the fitted line, carried
 back over them, must pass the test as well. Without the older points a LAN's error is 48 us instead
@@ -23,35 +23,37 @@ from webntpd.ntp.student import t_quantile
 from webntpd.ntp.types import NS_PER_S, Frequency
 
 MAX_POINTS = 64
-"""The fit takes the newest points up to this number; as many older ones witness."""
+"""The fit takes the newest points up to this number; the runs test takes as many older ones."""
 MIN_POINTS = 4
 """The runs test shortens the fit to no fewer points."""
 MIN_RUNS_POINTS = 8
 """The runs test needs this many residuals to say anything."""
 NEIGHBOURHOOD = 1200.0
 NEIGHBOUR_POLLS = 8
-"""The least delay around a point is that within either of these, s and mean poll intervals."""
+"""The least delay around a point is that within the longer of these, s and mean poll intervals."""
 MIN_SCALE = 3e-6
-"""The excess at which a point's weight is one half is at least this, s: noise of timestamps."""
 SCALE_QUANTILE = 0.3
+"""The scale is the excess at which a point's weight is one half: this quantile of the fitted
+points' excesses, but at least MIN_SCALE, s, the noise of timestamps."""
 OUTLYING = 3.0
-"""Points whose excess is more than this many scales say nothing of the line's shape."""
+"""The runs test ignores points whose excess is more than so many scales."""
 MIN_RESIDUAL = 1e-6
-"""No residual standard deviation is believed below this, s."""
+"""A residual standard deviation below this counts as this, s."""
 T_OF_MANY = 3.5
 MAX_T = 3.0
-"""A variance that few points gave counts more, by the quantile of Student's t over that of many
-points, up to this factor."""
+"""The uncertainty of few points is larger: by the quantile of Student's t over T_OF_MANY, that of
+many points, and at most by MAX_T."""
 WANDER_SHARE = 10.0
 MIN_WANDER, MAX_WANDER = 1e-11, 1e-8
-"""The wander that the runs test cannot have seen is clipped to these, s/s per s."""
+"""The runs test cannot see a wander of WANDER_SHARE scales over half the fit's span squared yet. It
+is clipped to these, s/s per s."""
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One poll's best exchange: the middle of its two instants, of its two bounds, its delay, s.
+    """One poll's best exchange, s: RAW in its middle, the middle of its bounds of X, its delay.
 
-    `x` and `y` are relative to a base of the line's own, RAW and X.
+    `x` (RAW) and `y` (X) are relative to the line's own base.
     """
 
     x: float
@@ -61,7 +63,11 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """The outcome: frequency, weighted residual standard deviation in s, and its first point."""
+    """A fitted line.
+
+    `sigma` is the weighted standard deviation of the residuals, s; `start_ns` is the RAW instant of
+    the first fitted point.
+    """
 
     frequency: Frequency
     sigma: float
@@ -98,7 +104,7 @@ class Line:
         self._base = None
 
     def fit(self) -> Fit | None:
-        """The line through the newest points, or None while they are too few."""
+        """The line through the newest points; None while they are too few, or weigh too little."""
         if len(self._fitted) < MIN_POINTS - 1:
             return None
         points = [*self._older, *self._fitted]
@@ -154,8 +160,8 @@ class _Sums:
         self._weights = weights
         # About the middle of the points: sums about a distant origin cancel away their digits.
         self._origin = points[(first + len(points)) // 2]
-        # From the newest point backwards, so that dropping the oldest subtracts nothing: behind a
-        # few points of great weight, what remains of a difference would be noise.
+        # From the newest point backwards, so that dropping the oldest subtracts nothing: where few
+        # points have nearly all of the weight, a difference of sums would be noise.
         totals = _Totals(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
         self._suffixes = [
             totals := self._plus(totals, index) for index in range(len(points) - 1, first - 1, -1)
@@ -248,5 +254,5 @@ def _passes_runs_test(points: Sequence[Point], witnesses: Sequence[bool], sums: 
     if count < MIN_RUNS_POINTS:
         return True
     runs = 1 + sum(one != following for one, following in pairwise(signs))
-    # The number below which fewer than about 5 % of random sequences fall.
+    # About 5 % of random sequences have so few runs.
     return runs > floor(count / 2 - 0.83 * sqrt(count) + 1.1)

@@ -14,26 +14,24 @@ MEMORY = 4096.0
 MEDIAN_PEERS = 3
 """From this number on, frequencies far from the median are left out."""
 AGREEMENT = 3.0
-"""Far is more than so many uncertainties, the peer's own or the median's."""
+"""Frequencies agree within so many uncertainties of the less certain one."""
 MAX_SHARE = 0.9
 """In the median one peer weighs at most this share of all others together: a liar's line may be the
 quietest of all."""
 SHOCK = 5e-6
 """A change of the common frequency by more than this, s/s, and by more than its uncertainty, is a
 change of the oscillator: a temperature shock."""
-
-
 LINE_SIGMAS = 3.0
-"""The uncertainty of a line in standard deviations of its slope, while it has few points: about
-twice Student's t."""
+"""The uncertainty of a line through few points is about so many standard deviations of its slope:
+twice the factor for Student's t in line.py."""
 
 
 def blended(prior: Frequency, line: Frequency) -> Frequency:
-    """A peer's own frequency: its line's, and the prior's as long as the line is worth less.
+    """A peer's own frequency: the mean of prior and line, weighted by 1/variance.
 
     A line through three points on a bad path is uncertain by 1000 ppm, and no oscillator is off by
-    so much. Both shares count by the inverse of their variance. The uncertainty is the mean of
-    both by the same shares, so that three of it hold if three of either do.
+    so much. The uncertainty is the mean of both by the same shares: three times it is a bound if
+    three times each of the two is one.
     """
     own, other = (line.uncertainty / LINE_SIGMAS) ** 2, prior.uncertainty**2
     share = other / (own + other)
@@ -45,16 +43,16 @@ def blended(prior: Frequency, line: Frequency) -> Frequency:
 
 
 def is_refuted(prior: Frequency, line: Frequency) -> bool:
-    """Whether a line shows that the prior is of another oscillator, or of another time."""
+    """Whether a line excludes the prior: it is of another oscillator, or out of date."""
     apart = abs(line.value - prior.value)
     return apart > AGREEMENT * (line.uncertainty + prior.uncertainty)
 
 
 def common_frequency(frequencies: Sequence[Frequency]) -> Frequency | None:
-    """The weighted mean of the frequencies that peers' lines have, None if there are none.
+    """The mean of peers' frequencies, weighted by 1/uncertainty^2; None of none.
 
-    With three or more, those that agree with the weighted median count alone. The variance is
-    larger when they scatter more than their uncertainties say.
+    With MEDIAN_PEERS or more, only those count that agree with the weighted median. The uncertainty
+    grows where they scatter by more than their own uncertainties explain.
     """
     if not frequencies:
         return None
@@ -76,7 +74,7 @@ def agree(one: Frequency, other: Frequency) -> bool:
 
 
 def weighted_median(frequencies: Sequence[Frequency]) -> Frequency:
-    """The frequency that half of the weight is at or below; the weight is 1/uncertainty."""
+    """The least frequency with half of the weight at or below it; the weight is 1/uncertainty."""
     ordered = sorted(frequencies, key=lambda each: each.value)
     weights = [1 / each.uncertainty for each in ordered]
     heaviest = max(weights)

@@ -54,13 +54,13 @@ REACH_BITS = 0xFF
 SUSPEND_UNCERTAINTY = 2e-6
 """After a suspend the oscillator's frequency is known no better than this, s/s: it has cooled."""
 REFUSALS = {Rejection.HTTP_STATUS, Rejection.HANDSHAKE}
-"""Failures by which a server may say that it does not want the load."""
+"""A server that does not want the load may fail in these ways."""
 
 
 class Peer:
     """The association with one server (RFC 5905 §9).
 
-    `prior` is what is known of the oscillator's frequency before the peer has a line, `slew` the
+    `prior` is the oscillator's frequency as it was known before the peer's own line, `slew` the
     largest rate at which RAW itself may be steered, s/s.
     """
 
@@ -107,7 +107,7 @@ class Peer:
         self._last_failure: Failure | None = None
         self._rejections: Counter[Rejection] = Counter()
         self._stamps: Counter[Provenance] = Counter()
-        self._readings: list[Reading] = []  # samples that no report has told of yet
+        self._readings: list[Reading] = []  # samples that are in no report yet
         self._reported: PeerReport | None = None
 
     def start(self, now_ns: int) -> tuple[Action, ...]:
@@ -125,7 +125,7 @@ class Peer:
         return self._measure(now_ns)
 
     def on_readings(self, readings: Sequence[Reading], now_ns: int) -> tuple[Action, ...]:
-        """The exchange was answered; what it completed may be nothing as yet, or two readings."""
+        """The exchange was answered: it has completed no reading yet, or one, or two."""
         self._remaining -= 1
         if self._take_all(readings, now_ns):
             self._remaining += 1
@@ -135,9 +135,9 @@ class Peer:
     def on_failure(
         self, failure: Failure, now_ns: int, readings: Sequence[Reading] = ()
     ) -> tuple[Action, ...]:
-        """The exchange failed. The burst ends: what follows would fail as well.
+        """The exchange failed. The burst ends: the next exchange would fail as well.
 
-        `readings` are of exchanges before it, which were answered but not told of yet.
+        `readings` are of earlier exchanges that were answered and not handed over yet.
         """
         if readings:
             self._take_all(readings, now_ns)
@@ -197,7 +197,7 @@ class Peer:
         return self._go_on(Wait(self._earliest_ns), now_ns)
 
     def _go_on(self, action: Measure | Wait, now_ns: int) -> tuple[Action, ...]:
-        """The next action of a burst. Only an iburst has news before its end."""
+        """The next action of a burst. Only an iburst reports before its end."""
         return self._then(action, now_ns) if self._filling else (action,)
 
     def _end_poll(self, now_ns: int) -> tuple[Action, ...]:
@@ -211,10 +211,10 @@ class Peer:
         return self._then(Wait(self._next_poll_ns), now_ns)
 
     def _is_warm_up(self, reading: Reading) -> bool:
-        """Whether a reading is not to be used, because its delay has the connection's start in it.
+        """Whether a reading is unusable, because its delay has the connection's start in it.
 
-        One first exchange behind another comes from a server that closes after each reply: it
-        has no warm connections, and its readings are the best that it gives.
+        A server that closes after each reply gives one first exchange after another: it has no
+        warm connections, so all but the first of them are used.
         """
         warm_up = reading.first and not self._last_was_first
         self._last_was_first = reading.first
@@ -254,9 +254,9 @@ class Peer:
             self._best = reading, bounds
 
     def _finest_resolution_ns(self, reading: Reading) -> int:
-        """What the server's times are cut to, ns: a reply that ends in zeros shows too few digits.
+        """The step that the server cuts its times to, ns: the finest that it has shown.
 
-        A Date is cut to whole seconds, whatever other headers show.
+        A time that ends in zeros shows too few digits. A Date always has whole seconds.
         """
         if reading.provenance.formula is Formula.DATE:
             return reading.resolution_ns
@@ -264,7 +264,7 @@ class Peer:
         return self._resolution_ns
 
     def _settle(self) -> None:
-        """Make the window agree with itself. If it does not, count that, and ask more often."""
+        """Make the window agree with itself. Count it if it did not, and ask more often."""
         settled = self._window.settle(self._frequency)
         if settled is not Settled.NOTHING:
             self._rejections[Rejection.CONTRADICTION] += 1
@@ -302,7 +302,7 @@ class Peer:
 
     @property
     def _frequency(self) -> Frequency:
-        """The peer's own: its line's with the prior in it, or the prior."""
+        """The peer's own: the prior, blended with its line as soon as it has one."""
         return self._prior if self._fit is None else blended(self._prior, self._fit.frequency)
 
     def _track(self, now_ns: int) -> Track:
@@ -321,7 +321,7 @@ class Peer:
         )
 
     def _then(self, action: Measure | Wait, now_ns: int) -> tuple[Action, ...]:
-        """The action, behind a report if there is news."""
+        """The action, after a report if anything has changed."""
         report = self._report(now_ns)
         if self._reported is not None and report == replace(self._reported, at_ns=now_ns):
             return (action,)

@@ -1,9 +1,9 @@
 """How often to ask (RFC 5905 §11.3): seldom while the clock is steady, often while it is not.
 
-The RFC takes the system's offset for the sign of it. Here data flows one way, from the peers to
-the system, and a peer's own offset will not do: one with a constant bias would never slow down.
-So a peer goes by how far its guess moves away from its line between two polls, beside the jitter
-that it had before. The new jitter contains the change, so it is hardly ever exceeded.
+The RFC judges by the system's offset. Here data flows one way, from the peers to the system, and a
+peer's own offset will not do: a peer with a constant bias would never slow down. So a peer compares
+the movement of its guess away from its line, between two polls, with the jitter that it had before.
+The new jitter contains that movement, which would hardly ever exceed it.
 """
 
 from collections.abc import Callable

@@ -1,19 +1,18 @@
 """Which peers to believe, and what they say together (RFC 5905 §11.2.1 and §11.2.3).
 
-Each candidate claims that the truth lies in its correctness interval, and guesses where. What a
-majority of the intervals cover is the only place where the truth can be, as long as the majority
-does not lie. From there on three pure steps: select() finds that place and whom it rules out,
-gate() silences those whose guess is far from the others', combine() averages the rest.
+Each candidate claims that the truth lies in its correctness interval, and guesses where. As long as
+a majority does not lie, the truth can only be where a majority of the intervals overlap. Three pure
+steps: select() finds that place, gate() silences candidates whose guess is far from the others',
+combine() averages the rest.
 
 Deviations from the RFC, which buy what can be proved and is tested:
 
 - The RFC takes the smallest number f of falsetickers that gives an intersection with no more than
   f midpoints outside. A liar whose interval cuts into the honest ones can then shrink the
   intersection until the truth is outside. Here f is always the most that leaves a majority,
-  which is where the RFC's own loop ends: whatever a minority does, the truth stays inside.
-- A peer that is undecided counts in the electorate but has no interval. It may be honest, so that
-  all the liars may be among the candidates: the ends are those of what remains covered when as
-  many candidates lie as the whole electorate may have liars.
+  where the RFC's own loop ends: then no minority can put the truth outside.
+- An undecided peer counts in the electorate but has no interval. It may be honest, and all liars
+  that the electorate may have may be among the candidates: the ends allow for as many.
 - Midpoints are not counted. Two honest peers, one near and one far, have the far one's midpoint
   outside the near one's interval as a rule, and the RFC would then have no majority; ntpd and
   chrony dropped the rule too. A guess outside the intersection counts with the nearest point
@@ -40,9 +39,10 @@ MAX_WEIGHT = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A fit peer: its guess, the ends of its interval, its jitter, and what divides its weight, s.
+    """A fit peer: its guess, the ends of its interval, its jitter and its distance, s.
 
-    All are relative to a base that the candidates share.
+    The guess and the ends are relative to a base that the candidates share. The distance is the
+    scale of the guess's error.
     """
 
     name: str
@@ -72,7 +72,7 @@ class Intersection:
 
 @dataclass(frozen=True, slots=True)
 class Combination:
-    """What the speakers say together, s; `error` bounds the error of `mid`.
+    """The average of the speakers, s; `error` bounds the error of `mid`.
 
     `weights` are the speakers' shares, by name; they sum to 1.
     """
@@ -86,8 +86,8 @@ class Combination:
 def select(candidates: Sequence[Candidate], electorate: int) -> Intersection | None:
     """The intersection of RFC 5905 §11.2.1, or None if no majority of the electorate agrees.
 
-    The electorate is the number of peers that a majority is a majority of: the candidates and
-    those who have no opinion yet. Candidates that the intersection does not meet are falsetickers.
+    The electorate is the number of candidates and undecided peers together. Candidates that the
+    intersection does not meet are falsetickers.
     """
     quorum = electorate // 2 + 1
     liars = electorate - quorum
@@ -122,7 +122,10 @@ def gate(truechimers: Sequence[Candidate]) -> tuple[Candidate, ...]:
 
 
 def combine(speakers: Sequence[Candidate], intersection: Intersection) -> Combination:
-    """The average of one or more speakers, weighted by 1/distance (RFC 5905 §11.2.3).
+    """The average of one or more speakers, weighted by 1/distance^2 (RFC 5905 §11.2.3: 1/distance).
+
+    A distance is the scale of a guess's error, and inverse squares average such errors best: a peer
+    ten times as far away moves the outcome by a hundredth of its error, not by a tenth.
 
     Preferred peers speak for all, as in ntpd. The error reaches to the farther end of the
     intersection: the truth is not beyond. It is never less than the jitter, for intervals that
@@ -137,9 +140,9 @@ def combine(speakers: Sequence[Candidate], intersection: Intersection) -> Combin
 
 
 def weights_of(speakers: Sequence[Candidate]) -> dict[str, float]:
-    """The speakers' shares by name. None weighs more than all others together."""
-    total = sum(1 / each.distance for each in speakers)
-    weights = {each.name: 1 / each.distance / total for each in speakers}
+    """The speakers' shares by name: of GATE_PEERS or more, none has more than MAX_WEIGHT."""
+    total = sum(each.distance**-2 for each in speakers)
+    weights = {each.name: each.distance**-2 / total for each in speakers}
     heaviest = max(weights, key=lambda name: weights[name])
     if len(speakers) >= GATE_PEERS and weights[heaviest] > MAX_WEIGHT:
         others = 1 - weights[heaviest]

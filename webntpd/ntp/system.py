@@ -1,12 +1,12 @@
 """The system process (RFC 5905 §11): from the peers' reports to one estimate, or to none.
 
-A vote depends on the last report of each peer, on the frequency that they have together, and on
-the vote before: only the peers that agreed in it have a say in the frequency. No majority, no
-estimate: a wrong time is worse than no time, and every consumer coasts well without us.
+A vote depends on the last report of each peer and on the frequency that the peers have together.
+Only peers that agreed in the vote before count for that frequency. No majority, no estimate: a
+wrong time is worse than no time, and every consumer coasts well without us.
 
-A peer that was not asked yet, or that has too few samples for a moment, has no vote, but counts as
-one of those whose majority it takes. So the first of several to be ready, which may be the liar
-among them, does not speak for all at the start. A dead peer counts for nothing.
+A peer that was not asked yet, or has too few samples for a moment, has no vote but counts in the
+electorate. So the first of several peers to be ready, which may be the liar among them, does not
+speak for all at the start. A dead peer does not count.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -42,21 +42,21 @@ STALE_TIME = 2100.0
 STALE_POLLS = 8
 """A peer that was not heard for longer than both of these, s and polls, has no vote."""
 JITTER_SHARE = 3.0
-"""A speaker's distance has so many jitters in it."""
+"""So many of its jitters are part of a peer's distance."""
 AGREED = {Tally.OUTLIER, Tally.SURVIVOR, Tally.SYSTEM_PEER}
 """The tallies of the peers whose interval meets the intersection."""
 NO_LEAPS: Mapping[str, Leap] = MappingProxyType({})
 
 
 class System:
-    """Holds each peer's last report, and decides what is published."""
+    """Holds each peer's last report, and makes an estimate of them all."""
 
     def __init__(self, parameters: SystemParameters, names: Iterable[str] = ()) -> None:
         self._parameters = parameters
         self._reports: dict[str, PeerReport] = {}
         self._horizons: dict[str, int] = {}
         self._common: Frequency | None = None
-        self._agreeing: frozenset[str] = frozenset()  # in the last vote
+        self._agreeing: frozenset[str] = frozenset()  # peers that agreed in the last vote
         self._incumbent: str | None = None
         self._names: tuple[str, ...] = tuple(names)
 
@@ -78,7 +78,7 @@ class System:
         self._horizons.clear()
 
     def on_report(self, report: PeerReport) -> None:
-        """Take a peer's report in the place of its last one; reports of strangers are ignored."""
+        """Take a peer's report in place of its last one. Reports of unknown peers are ignored."""
         if report.name in self._names:
             self._reports[report.name] = report
 
@@ -91,8 +91,8 @@ class System:
     ) -> Verdict:
         """The outcome of the latest reports of all peers at RAW `now_ns`.
 
-        `leaps` has the warning of each peer that can know of leap seconds, by name. Peers in
-        `barred` are measured but have no vote.
+        `leaps` has the warning of each peer that can know of leap seconds, by name. The peers named
+        in `barred` have an estimate, but no vote.
         """
         self._update_frequency(now_ns)
         estimates = self._estimates(now_ns)
@@ -106,12 +106,13 @@ class System:
     def _update_frequency(self, now_ns: int) -> None:
         before, self._common = self._common, common_frequency(self._frequencies(now_ns))
         if is_shock(before, self._common):
+            # Bounds from before the present lines would be carried by the wrong frequency.
             for report in self.reports:
                 if report.track and report.track.line_start_ns is not None:
                     self._horizons[report.name] = report.track.line_start_ns
 
     def _frequencies(self, now_ns: int) -> list[Frequency]:
-        """Those of the lines of the peers that agreed in the last vote, and were heard since."""
+        """Of each peer that has a line, agreed in the last vote, and was heard within MEMORY."""
         return [
             report.track.frequency
             for report in self.reports
@@ -202,20 +203,20 @@ class System:
             low=(estimate.low_ns - base_ns) / NS_PER_S,
             high=(estimate.high_ns - base_ns) / NS_PER_S,
             jitter=estimate.jitter,
-            distance=estimate.half_width + rate * silence + JITTER_SHARE * estimate.jitter,
+            distance=estimate.spread + rate * silence + JITTER_SHARE * estimate.jitter,
             prefer=report.prefer,
         )
 
 
 def growth_beside(estimate: PeerEstimate, moving: Frequency) -> float:
-    """How fast a peer's bounds leave a guess that moves by another frequency than the peer's."""
+    """How fast a peer's bounds leave a guess that moves by the frequency `moving`, s/s."""
     return estimate.growth + abs(moving.value - estimate.frequency.value)
 
 
 def calls_for_publication(verdict: Verdict, report: PeerReport) -> bool:
-    """Whether this report brought something new into the verdict's estimate.
+    """Whether this report brought the verdict's estimate a new measurement.
 
-    Nothing else may be published: a consumer would take an old measurement for a new one.
+    Only then may it be published: a consumer takes each sample for a new measurement.
     """
     return report.fresh and report.name in verdict.weights
 
@@ -230,7 +231,7 @@ def is_fit(report: PeerReport, estimate: PeerEstimate, now_ns: int) -> bool:
 
 
 def is_undecided(report: PeerReport, now_ns: int) -> bool:
-    """Whether a peer may have a vote soon: its first answer is due, or its next few samples."""
+    """Whether a peer may soon have a vote: its first answer or its next samples are due."""
     few = report.track is None or report.track.exchanges < MIN_EXCHANGES
     if report.noselect or not few:
         return False

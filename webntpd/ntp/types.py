@@ -2,7 +2,7 @@
 
 Everything here is immutable. Instants are integer nanoseconds on one of two scales, which are never
 mixed: the wall clock (CLOCK_REALTIME, Unix time), which the consumer steers, and RAW
-(CLOCK_MONOTONIC_RAW), which nobody steers. `now_ns` and `at_ns` are RAW. What is estimated is
+(CLOCK_MONOTONIC_RAW), which no program steers. `now_ns` and `at_ns` are RAW. All estimates are of
 X = true time - RAW, in integer nanoseconds; an offset is X - (wall - RAW) at one instant.
 Differences (offset, delay, dispersion, jitter, bounds) are float seconds; the sign of an offset is
 RFC 5905's: positive when the local clock is behind the true time.
@@ -72,13 +72,14 @@ class StampSource(StrEnum):
 class Stamp:
     """One of the client's own timestamps: one instant on both scales.
 
-    `raw_ns` errs on the safe side: it is early where the stamp is of a departure, and late where it
-    is of an arrival.
+    `raw_ns` errs on the safe side, by `doubt_ns` at most: that of a departure may be early, that of
+    an arrival late.
     """
 
     wall_ns: int
     raw_ns: int
     source: StampSource
+    doubt_ns: int = 0
 
 
 class Formula(StrEnum):
@@ -92,7 +93,7 @@ class Formula(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """What a reading was made of: the label on each sample."""
+    """The formula and the stamps that a reading was made by: the label on each sample."""
 
     formula: Formula
     t1: StampSource
@@ -114,7 +115,7 @@ class LeapNotice:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One completed exchange: its timestamps and what is known of their quality.
+    """One completed exchange: its timestamps and their quality.
 
     `t1_ns` to `t4_ns` are wall-clock times, T2 and T3 the server's, T1 and T4 ours. `r1_ns` and
     `r4_ns` are T1 and T4 on the RAW scale. The server cuts its times to `resolution_ns`, as far as
@@ -158,10 +159,10 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Frequency:
-    """dX/dRAW, by which the true time gains on the local oscillator, s/s.
+    """dX/dRAW: how fast true time gains on the local oscillator, s/s.
 
-    Three times `uncertainty` bounds the error of `value`: of a young line it is 2 t standard
-    deviations. `wander` is how fast `value` itself may change, s/s per s.
+    Three times `uncertainty` bounds the error of `value`. `wander` is how fast `value` itself may
+    change, s/s per s.
     """
 
     value: float
@@ -176,7 +177,7 @@ no oscillator is off by more. With a third of that, one that is 200 ppm off woul
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """The two bounds of X that one poll of a peer gave, each with the RAW instant it is of.
+    """The two bounds of X that one poll of a peer gave, each with its RAW instant.
 
     X <= `ceiling_ns` at `ceiling_at_ns`, and X >= `floor_ns` at `floor_at_ns`. `delay` is the least
     ceiling - floor of a single exchange of the poll, s.
@@ -191,12 +192,13 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """What a peer has measured: its window of bounds, oldest first, and its line.
+    """The measurements of a peer: its window of bounds, oldest first, and its line.
 
-    `frequency` is the line's, or the prior while there is no line; `sigma` is the line's weighted
-    residual standard deviation in s and `line_start_ns` its first point, both None without a line.
-    `exchanges` are counted since the peer's start or a suspend. `root_error` is the larger of what
-    the server says of its own clock and what is configured, s; `root_delay` is as configured, s.
+    `frequency` is the peer's own: the prior, blended with its line as soon as it has one. `sigma`
+    is the weighted standard deviation of the line's residuals, s, and `line_start_ns` the RAW
+    instant of its first point; both are None without a line. `exchanges` counts the peer's good
+    samples since its start or a suspend. `root_error` is the larger of the server's `maxerr` and
+    the configured root dispersion, s; `root_delay` is as configured, s.
     """
 
     entries: tuple[Entry, ...]
@@ -217,7 +219,7 @@ def seconds_between(earlier_ns: int, later_ns: int) -> float:
 
 
 class Guess(Protocol):
-    """A guess of X: as of which instant, how X moves after it, and how its bound grows."""
+    """A guess of X: its RAW instant, the frequency that moves it on, the growth of its bound."""
 
     @property
     def at_ns(self) -> int: ...
@@ -228,25 +230,26 @@ class Guess(Protocol):
 
 
 def carried(guess: Guess, x_ns: int, raw_ns: int, wall_ns: int) -> float:
-    """X, as guessed, carried to RAW `raw_ns`, less wall - RAW at that instant: the offset, s."""
+    """The offset, s: the guess `x_ns` carried to RAW `raw_ns`, less wall - RAW at that instant."""
     moved = guess.frequency.value * seconds_between(guess.at_ns, raw_ns)
     return (x_ns - (wall_ns - raw_ns)) / NS_PER_S + moved
 
 
 def aging(guess: Guess, raw_ns: int) -> float:
-    """How much the bound of a guess has grown until RAW `raw_ns`, s."""
+    """The growth of a guess's bound from its instant to RAW `raw_ns`, s."""
     elapsed = seconds_between(guess.at_ns, raw_ns)
     return (guess.growth + guess.frequency.wander * elapsed / 2) * elapsed
 
 
 @dataclass(frozen=True, slots=True)
 class PeerEstimate:
-    """What a peer's measurements say of X at RAW `at_ns`.
+    """X at RAW `at_ns`, by the measurements of one peer.
 
     The truth lies between `low_ns` and `high_ns` if the server is right; `mid_ns`, between them, is
-    the best guess. From `at_ns` on the guess moves by `frequency`, and each bound moves away from
-    it by `growth` s/s and by half of the frequency's wander s/s per s. `jitter` (sigma) and
-    `delay`, the least of the window, are in seconds.
+    the best guess. From `at_ns` on the guess moves by `frequency`. After t seconds each bound is
+    farther from it by growth * t + wander * t^2 / 2, where the wander is the frequency's. In
+    seconds are `jitter` (sigma), `delay`, the least of the window, and `spread`, half of the
+    distance of the two bounds around the guess, widened like an interval.
     """
 
     at_ns: int
@@ -257,6 +260,7 @@ class PeerEstimate:
     growth: float
     jitter: float
     delay: float
+    spread: float
     root_delay: float = 0.0
     root_error: float = 0.0
     provenance: Provenance | None = None
@@ -286,12 +290,12 @@ class PeerEstimate:
 class PeerReport:
     """A peer's state after an event, for the system process and for every view.
 
-    `track` is None until something was measured. `fresh` says that the event ended an answered
-    poll, or, in an iburst, that at least MIN_EXCHANGES exchanges were answered: then `track` has
-    something new to publish. `reach` is the 8-bit register, `poll` log2 seconds, `next_poll_ns`
-    RAW. The peer began, or began anew after a suspend, at `began_ns`, and `first_reply_ns` is of
-    the first answer since. `readings` are the samples that the event itself brought: each is in one
-    report only. `stamps` counts the good samples since the start by what they were made of.
+    `track` is None until there is a sample. `fresh` says that `track` has new samples to publish,
+    and at least MIN_EXCHANGES in all. Reports with new samples come at the end of a poll, and after
+    each exchange of an iburst. `reach` is the 8-bit register, `poll` log2 seconds, `next_poll_ns`
+    RAW. The peer began, or began anew after a suspend, at `began_ns`; `first_reply_ns` is of the
+    first answer since. `readings` are the new samples: each is in one report only. `stamps` counts
+    the good samples since the start by their provenance.
     """
 
     name: str
@@ -341,9 +345,9 @@ class Estimate:
     """The combined X of the peers that speak, at RAW `at_ns`.
 
     `error` bounds its error, s, as long as a majority of the peers tells the truth; from `at_ns` on
-    it grows as a PeerEstimate's bounds do. X moves by `frequency`, the oscillator's, as all peers
-    together measure it. `system_peer` is the preferred speaker, else the one of least distance,
-    with a bonus for staying.
+    it grows as a PeerEstimate's bounds do. X moves by `frequency`: the one that the peers have
+    measured together, or else the system peer's own. `system_peer` is the speaker of least
+    distance, with a bonus for staying; preferred peers speak alone.
     """
 
     at_ns: int
@@ -368,9 +372,9 @@ class Estimate:
 class Verdict:
     """The outcome of one vote: an estimate or the reason for none, and each peer's tally.
 
-    `estimates` are those of all peers that have measured anything, by name. `speakers` are the
-    peers that the estimate is made of, and `weights` their shares, which sum to 1. `frequency` is
-    the oscillator's as the peers measure it, None while no peer has a line.
+    `estimates` has each peer with a sample, by name. `weights` are the shares of the peers that the
+    estimate is made of; they sum to 1. `frequency` is the oscillator's as the peers that agreed in
+    the vote before have measured it together, None if none of them has a line.
     """
 
     estimate: Estimate | NoEstimate

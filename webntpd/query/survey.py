@@ -1,11 +1,11 @@
 """Asks servers for their time once, without a daemon.
 
-The servers are asked one after the other: samples that are taken at the same time queue behind
-each other, and that would be measured as jitter. What is shown is what the daemon would make of
-the same samples: each server's guess and its bounds, and the vote if there are several servers.
+The servers are asked one after the other: samples taken at the same time would queue behind each
+other, and show as jitter. The outcome is the daemon's for the same samples: each server's guess and
+its bounds, and the vote if there are several servers.
 
-A survey is too short to measure the oscillator. The wall clock stands in for that: a consumer has
-steered it to run at the right rate, and the bounds do not rely on it.
+A survey is too short to measure the oscillator. The rate of the wall clock takes its place: a
+consumer has steered it to be right. It counts as no more certain than an unknown oscillator's.
 """
 
 from collections.abc import Callable, Sequence
@@ -36,7 +36,7 @@ from webntpd.ntp.types import (
 )
 
 INTERVAL = 0.1
-"""Between two samples, s: what queued on the way for one is gone at the next."""
+"""Pause between two samples, s: the queues that one met are gone at the next."""
 MAX_FREQUENCY = 500e-6
 """A wall clock that runs faster or slower than this, s/s, is being slewed."""
 
@@ -63,10 +63,10 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """What a majority says together: the offset when the wall clock showed `wall_ns`.
+    """The outcome of the vote: the offset when the wall clock showed `wall_ns`.
 
-    `error` bounds the offset's error, s. `agreeing` are the servers of the majority, and
-    `survivors` those of them that the offset is combined from.
+    `error` bounds the offset's error, s. `agreeing` are the servers of the majority; the offset is
+    combined from the `survivors` among them.
     """
 
     wall_ns: int
@@ -80,7 +80,7 @@ class Agreement:
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """All answers, and what they say together; None if no majority of them agrees."""
+    """All answers, and the outcome of the vote: None if no majority agrees."""
 
     answers: tuple[Answer, ...]
     combined: Agreement | None
@@ -108,7 +108,7 @@ async def survey(
 async def ask(
     spec: PeerSpec, samples: int, clock: Clock, progress: Progress, connect: Connect
 ) -> Answer:
-    """One server's answer. The first failure ends it: what follows would fail as well."""
+    """One server's answer. The first failure ends it: later exchanges would fail as well."""
     readings: list[Reading] = []
     failure = None
     start = read_pair(clock)
@@ -142,7 +142,7 @@ async def _collect(
 
 
 def usable(readings: Sequence[Reading]) -> Sequence[Reading]:
-    """All but the first on a connection, the delay of which has the connection's start in it.
+    """All but the first of each connection, whose delay has the connection's start in it.
 
     A server that hangs up after each reply has no others; then only the very first is left out.
     """
@@ -158,7 +158,7 @@ def usable(readings: Sequence[Reading]) -> Sequence[Reading]:
 def answer_of(
     spec: PeerSpec, track: Track, failure: Failure | None, now: Pair, slew: float = 0.0
 ) -> Answer:
-    """What a server's track says of the wall clock at `now`."""
+    """A server's answer about the wall clock at `now`, from its track."""
     estimate = estimate_of(track, now.raw_ns, track.frequency, slew=slew)
     return Answer(
         spec,
@@ -178,7 +178,7 @@ def track_of(
     frequency: Frequency,
     slew: float = 0.0,
 ) -> Track | None:
-    """What a peer would know after these readings; None if they say nothing."""
+    """The track of a peer with these readings; None if no reading is usable."""
     resolution_ns = min((reading.resolution_ns for reading in readings), default=1)
     found = [(reading, bounds_of(reading, resolution_ns)) for reading in readings]
     found = [(reading, bounds) for reading, bounds in found if bounds.delay >= 0]
@@ -209,14 +209,14 @@ def track_of(
 
 
 def wall_frequency(start: Pair, end: Pair) -> Frequency:
-    """The rate at which the wall clock gained on RAW, with the uncertainty of an unknown one."""
+    """The rate at which the wall clock gained on RAW, as uncertain as an unknown oscillator's."""
     elapsed_ns = end.raw_ns - start.raw_ns
     rate = (end.wall_ns - start.wall_ns) / elapsed_ns - 1 if elapsed_ns > 0 else 0.0
     return replace(UNKNOWN_FREQUENCY, value=rate if abs(rate) <= MAX_FREQUENCY else 0.0)
 
 
 def spread(readings: Sequence[Reading], best: Reading) -> float:
-    """The RMS of the differences of the other offsets from the best one (RFC 5905 §10), s."""
+    """The RMS difference of the other offsets from the best one, s (RFC 5905 §10)."""
     squares = sum((offset_of(reading) - offset_of(best)) ** 2 for reading in readings)
     return max(sqrt(squares / max(1, len(readings) - 1)), best.precision)
 
@@ -224,14 +224,14 @@ def spread(readings: Sequence[Reading], best: Reading) -> float:
 def offset_of(reading: Reading) -> float:
     """The offset of one exchange by the wall clock, s (RFC 5905 §8).
 
-    The server's times are cut, so the middle of its resolution is added.
+    The server cuts its times, so half of its resolution is added.
     """
     twice_ns = (reading.t2_ns - reading.t1_ns) + (reading.t3_ns - reading.t4_ns)
     return (twice_ns + reading.resolution_ns) / 2 / NS_PER_S
 
 
 def vote(answers: Sequence[Answer], start: Pair, now: Pair, slew: float = 0.0) -> Agreement | None:
-    """What a majority of those who answered since `start` says at `now` (RFC 5905 §11.2)."""
+    """The vote at `now` of the servers that answered since `start` (RFC 5905 §11.2)."""
     frequency = wall_frequency(start, now)
     estimates = {
         answer.spec.name: estimate_of(
@@ -270,12 +270,12 @@ def candidate_of(name: str, estimate: PeerEstimate, now: Pair) -> Candidate:
         low=offset(estimate.low_ns),
         high=offset(estimate.high_ns),
         jitter=estimate.jitter,
-        distance=estimate.half_width + JITTER_SHARE * estimate.jitter,
+        distance=estimate.spread + JITTER_SHARE * estimate.jitter,
     )
 
 
 def _leap(answers: Sequence[Answer], agreeing: Sequence[str]) -> Leap:
-    """The warning of the majority of those who can know: a notice without a step knows nothing."""
+    """The warning of a majority of the servers that can know: those whose notice has a step."""
     return majority_warning(
         [
             answer.leap

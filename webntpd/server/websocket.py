@@ -67,7 +67,7 @@ class WebSocket:
     def transmitted(self, position: int, left_ns: int) -> None:
         """The bytes up to that position, modulo 2^32, left at that time of the wall clock.
 
-        The first stamp counts: the kernel stamps what it has to send again a second time.
+        The first stamp counts: a segment that the kernel sends again gets another one.
         """
         if self._left_ns is None and (position - self._reply_end) % 2**32 == 0:
             self._left_ns = left_ns

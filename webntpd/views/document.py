@@ -2,7 +2,7 @@
 
 Times and differences are in seconds, instants of the wall clock in Unix time, frequencies in ppm. A
 positive offset means that the local clock is behind, and a positive frequency that its oscillator
-is slow. RAW instants, which mean nothing to other programs, become the time since them.
+is slow. RAW instants have no meaning outside the daemon: the time since them is shown instead.
 """
 
 from typing import Any
@@ -115,7 +115,7 @@ def _frequency(frequency: Frequency | None) -> Json:
 
 
 def stamps(provenance: Provenance) -> Json:
-    """What timestamps a sample was made of."""
+    """The timestamps that a sample was made of."""
     return {
         "formula": provenance.formula.value,
         "t1": provenance.t1.value,

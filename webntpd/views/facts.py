@@ -25,7 +25,7 @@ def paragraphs(blocks: Iterable[Iterable[Fact]]) -> list[str]:
 
 
 def oscillator(frequency: Frequency | None) -> str:
-    """The local oscillator's frequency in chronyc's words, with its standard deviation."""
+    """The local oscillator's frequency in chronyc's words, with its uncertainty."""
     if frequency is None:
         return "not known yet"
     # X grows where the oscillator counts less time than passes.

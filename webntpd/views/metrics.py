@@ -158,13 +158,13 @@ def _frequencies(
     """The local oscillator's frequency as the system or each source sees it."""
     yield gauge(
         f"{prefix}_frequency_ppm",
-        "What true time gains on the local oscillator: positive where that is slow.",
+        "Rate at which true time gains on the local oscillator: positive if that is slow.",
         [(values, frequency.value / PPM) for values, frequency in known],
         *labels,
     )
     yield gauge(
         f"{prefix}_frequency_error_ppm",
-        "Standard deviation of that frequency.",
+        "Uncertainty of that frequency: three times it bounds the error.",
         [(values, frequency.uncertainty / PPM) for values, frequency in known],
         *labels,
     )

@@ -1,8 +1,8 @@
 """chrony, as far as a refclock concerns it: it corrects the whole offset and frequency at once.
 
-chrony keeps its samples on the scale of the clock as it is once all corrections are through, and
-moves the old ones with each correction. That is a line through X = true time - RAW, and so it is
-written here: the samples are X, and the target is a line in RAW which the wall clock slews to.
+chrony keeps its samples on the scale of the clock as it will be after all corrections, and moves
+the old ones with each correction. That is a line through X = true time - RAW, and this model has it
+in that form: the samples are X, and the target is a line in RAW that the wall clock slews to.
 """
 
 import math
@@ -16,9 +16,9 @@ CORRECTION_TIME = 3.0
 """chrony's corrtimeratio: how long a correction takes, in updates."""
 SHORTEST_SLEW = 1.0
 MAX_UPDATE_SKEW = 1000e-6
-"""A frequency that is known no better than this is not taken, s/s."""
+"""A frequency with a larger skew than this is not taken, s/s."""
 COMBINED = 0.6
-"""Of the samples of a poll this share counts, those nearest to the median."""
+"""The share of a poll's samples that count: those nearest to the median."""
 PRECISION = 1e-6
 """The `precision` of the refclock, s."""
 DELAY = 1e-3
@@ -33,7 +33,7 @@ CHI_SQUARE = (
 
 
 class Filter:
-    """The samples of one poll, of which one is made (chrony's samplefilt.c)."""
+    """Makes one sample of all samples of a poll (chrony's samplefilt.c)."""
 
     def __init__(self) -> None:
         self.samples: list[tuple[float, float]] = []  # RAW, X
@@ -41,7 +41,7 @@ class Filter:
         self._freedom = 0
 
     def take(self) -> Sample | None:
-        """The mean of those near the median, and begin anew; None if there is none."""
+        """The mean of the samples near the median, if any; begin the next poll."""
         if not self.samples:
             return None
         kept = self._near_the_median()
@@ -60,7 +60,7 @@ class Filter:
         return sorted(ordered[cut : count - cut])
 
     def _deviation(self, kept: list[tuple[float, float]], raw: float, x: float) -> float:
-        """How far the mean may be off, s, by this poll's samples and those before it."""
+        """The deviation of the mean, s, by the samples of this poll and of earlier ones."""
         count = len(kept)
         freedom = 1
         if count >= 4:
@@ -116,7 +116,7 @@ class Chrony(Wall):
         self._filter.samples.append((raw, offset + self.ahead))
 
     def step(self, raw: float, by: float) -> None:
-        # chrony knows no time but the wall clock's: its old samples keep their distance to it.
+        # chrony has no clock but the wall clock: its old samples keep their distance to it.
         super().step(raw, by)
         self._target += by
         self._statistics.shift(by)
@@ -153,7 +153,7 @@ class Chrony(Wall):
         self._start_slew(CORRECTION_TIME * 0.5 * line.intercept_sd * interval)
 
     def _adjust_frequency(self, change: float, skew: float) -> None:
-        """The mean of the old and the new frequency, by what is known of each."""
+        """Take the mean of the old and the new frequency, weighted by their skews."""
         new_weight = 3 / skew**2
         old_weight = 0.0 if self._skew is None else 1 / self._skew**2
         total = old_weight + new_weight

@@ -13,13 +13,14 @@ MAX_RATE = 500e-6
 """Frequency and slew together stay within this, s/s."""
 STEP_THRESHOLD = 0.128
 STEP_OUT = 300.0
-"""An offset must exceed the threshold for so long, s; the first frequency is measured as long."""
+"""An offset above the threshold makes it step after this time, s; the first measurement of the
+frequency takes as long."""
 PLL = 16.0
 FLL = 4.0
 """The loop gains of RFC 5905 A.5.5.6."""
 ALLAN = 1500.0
 KEPT = 0.6
-"""Of the samples of a poll the median filter keeps this share."""
+"""The share of a poll's samples that the median filter keeps."""
 STAGES = 8
 SLICE = 16.0
 """The offset decays exponentially; the wall clock's rate is constant within so many s."""
@@ -37,7 +38,7 @@ class Ntpd(Wall):
         self._remaining = 0.0  # of the offset, still to be corrected
         self._slewing = 0.0  # d(remaining)/d(RAW), negated
         self._began: tuple[float, float] | None = None  # RAW and offset while FREQ lasts
-        self._measured = False  # whether the frequency was
+        self._measured = False  # whether the frequency was measured
         self._updated = 0.0
         self._spiked: float | None = None
         self._changes_at = SLICE

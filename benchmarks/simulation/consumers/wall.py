@@ -1,4 +1,4 @@
-"""What all consumers have in common: a wall clock that follows RAW but for what they do to it."""
+"""The base of all consumers: a wall clock that follows RAW, except for their corrections."""
 
 import math
 from abc import ABC, abstractmethod
@@ -19,12 +19,12 @@ class Wall(ABC):
         self._next_poll = self._interval
 
     def read(self, raw: float) -> float:
-        """What the wall clock shows at RAW `raw`."""
+        """The wall clock at RAW `raw`, s."""
         self.advance(raw)
         return raw + self.ahead
 
     def advance(self, raw: float) -> None:
-        """Live until RAW `raw`: slews end, and the consumer polls when its time has come."""
+        """Go on to RAW `raw`: slews end, and the consumer polls when a poll is due."""
         while True:
             event = min(self._changes_at, self._next_poll)
             if event > raw:
@@ -42,7 +42,7 @@ class Wall(ABC):
         """A sample is published: the wall clock is `offset` behind true time at RAW `raw`."""
 
     def step(self, raw: float, by: float) -> None:
-        """Somebody sets the wall clock, without the consumer's knowledge."""
+        """The wall clock is set, without the consumer's knowledge."""
         self.advance(raw)
         self.ahead += by
 

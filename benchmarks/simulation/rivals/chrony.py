@@ -1,9 +1,9 @@
 """chrony's own NTP estimator: a regression for each source, and the sources combined.
 
 Each exchange is a sample, as in chrony's own bursts, or only the first of each poll, as without
-bursts. The source selection is chrony's in its substance: the interval that most sources share, the
-nearest source with a bonus for the one that was selected before, and those combined with it that
-are not much farther.
+bursts. The source selection is chrony's in its substance: it finds the interval that most sources
+share, selects the nearest source, with a bonus for the one selected before, and combines it with
+the sources that are not much farther.
 """
 
 import math
@@ -17,9 +17,9 @@ from benchmarks.simulation.rivals.packet import Packet
 PRECISION = 1e-6
 """The client's and the server's own, s."""
 MAX_DELAY_DEV_RATIO = 10.0
-"""A sample whose delay grew by more deviations than this is dropped, unless the clock did move."""
+"""A sample whose delay grew by more deviations than this is dropped, unless the clock has moved."""
 MAX_CLOCK_ERROR = 1e-6
-"""What the oscillator may drift unseen, s/s."""
+"""The oscillator may drift by this unseen, s/s."""
 MAX_DISTANCE = 3.0
 RESELECT_DISTANCE = 1e-4
 SCORE_LIMIT = 10.0
@@ -30,7 +30,7 @@ STALE = 4096.0
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """What a source claims at an instant: X within `distance` of `x`, s."""
+    """The claim of a source at an instant: X is within `distance` of `x`, s."""
 
     server: str
     x: float
@@ -50,7 +50,7 @@ class ChronyEstimator:
 
     def __init__(self, *, bursts: bool = True) -> None:
         self._bursts = bursts
-        self._asked: set[str] = set()  # servers of which this poll has given its sample
+        self._asked: set[str] = set()  # servers whose present poll has given its sample
         self._sources: dict[str, Statistics] = {}
         self._scores: dict[str, float] = {}
         self._selected: str | None = None
@@ -140,7 +140,7 @@ class ChronyEstimator:
 
 
 def is_good(source: Statistics, sample: Sample) -> bool:
-    """chrony's test C of the delay: grown much more than the deviation, and not for a reason."""
+    """chrony's test C: the delay grew no more than the deviation explains, or the clock moved."""
     line = source.line
     if line is None:
         return True

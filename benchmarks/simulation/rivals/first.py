@@ -1,9 +1,9 @@
 """The first version of this daemon: an eight-stage clock filter in the scale of the wall clock.
 
-It is what was in ntp/filter.py, ntp/selection.py and ntp/system.py before the estimator moved to
-RAW, cut to what bears on a publication. Its offsets are against the clock that its consumer moves,
-so it is in a loop with a consumer of its own. It takes part in no scheduling: it gets the packets
-that the present peers ask for.
+It is the code of ntp/filter.py, ntp/selection.py and ntp/system.py from before the estimator moved
+to RAW, without the parts that do not affect a publication. Its offsets are against the clock that
+its consumer moves, so it is in a loop with a consumer of its own. It schedules nothing: it gets the
+packets that the present peers ask for.
 """
 
 from bisect import bisect_left, bisect_right
@@ -138,7 +138,7 @@ class FirstVersion:
         self._published: dict[str, float] = {}
 
     def stamp(self, raw: float) -> int:
-        """What its wall clock shows, ns."""
+        """Its wall clock, ns."""
         return EPOCH_NS + round(self.wall.read(raw) * NS_PER_S)
 
     def join(self, server: str) -> None:
@@ -195,7 +195,7 @@ class FirstVersion:
         self._registers.pop(server, None)
 
     def _publish(self, server: str, now: float, x_true: float) -> float | None:
-        """Publish if this peer has a newer sample and speaks; the error of what is published."""
+        """Publish if this peer has a newer sample and speaks; return the error, s."""
         current = self._registers[server].current
         if current is None or current.stages < MIN_SAMPLES:
             return None

@@ -1,14 +1,10 @@
-"""An exchange as all estimators see it, and what a rival makes of it."""
+"""An exchange as all estimators see it, and the protocol of rivals."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 from benchmarks.simulation.oscillator import X_BASE_NS
 from webntpd.ntp.types import NS_PER_S
-
-WallAt = Callable[[float], float]
-"""From RAW to what a rival's own wall clock shows, s. Instants do not go back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +33,7 @@ class Packet:
 
     @property
     def two_stamp_x(self) -> float:
-        """X as a client finds it that knows no `rt`, s."""
+        """X for a client that does not know `rt`, s."""
         doubled_ns = 2 * self.t3_ns - self.r1_ns - self.r4_ns
         return (doubled_ns - 2 * X_BASE_NS) / 2 / NS_PER_S
 

@@ -1,8 +1,8 @@
 """The reference client's rule: the mean of four, less those of twice the least delay.
 
-It knows no `rt`: theta = st - t4 + delta/2 with delta = t4 - t1. Of several servers it takes the
-one of the least delay. Each packet's error counts as of its own instant: the clock that the client
-disciplines hardly drifts meanwhile.
+It does not know `rt`: theta = st - t4 + delta/2 with delta = t4 - t1. Of several servers it takes
+the one of the least delay. Each packet's error counts as of its own instant: the clock that the
+client disciplines hardly drifts meanwhile.
 """
 
 from collections.abc import Sequence
