@@ -2,12 +2,14 @@ import logging
 
 import pytest
 
-from webntpd.ntp.types import Leap, Publication
+from webntpd.ntp.types import NS_PER_S, Leap, Publication
 from webntpd.refclock.record import NOT_CONSUMED, Record
 from webntpd.status import RefclockStatus
 
 
-def sample(receive_ns: int) -> Publication:
+def sample(poll: float) -> Publication:
+    """The sample of a poll; polls are 16 s apart."""
+    receive_ns = round(poll * 16 * NS_PER_S)
     return Publication(receive_ns=receive_ns, offset=0.25, error=1e-3, leap=Leap.NONE)
 
 
@@ -28,6 +30,18 @@ def test_the_sample_before_is_consumed_unread_or_nobody_knows() -> None:
     assert record.status.consumed is False
     record.succeeded(sample(4))
     assert record.status.consumed is None
+
+
+def test_nothing_is_known_of_a_sample_that_was_replaced_at_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Two peers ended their polls within the same second: the consumer could not look."""
+    record = Record("SHM(2)")
+    record.succeeded(sample(1), unread=False)
+    record.succeeded(sample(1.05), unread=True)
+    assert record.status.consumed is None
+    assert record.status.not_consumed == 0
+    assert not caplog.messages
 
 
 def test_only_the_last_published_receive_time_is_a_repeat() -> None:

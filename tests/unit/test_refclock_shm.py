@@ -189,13 +189,16 @@ def test_the_same_receive_time_is_published_once(segments: Segments, refclock: S
     assert refclock.status.published == 1
 
 
+POLL_NS = 16 * 10**9
+
+
 def test_samples_that_nobody_reads_are_counted(segments: Segments, refclock: ShmRefclock) -> None:
     for receive_ns in range(3):
-        refclock.publish(sample(receive_ns))
+        refclock.publish(sample(POLL_NS * receive_ns))
     assert refclock.status.not_consumed == 2
     assert refclock.status.problem == "not consumed"
     segments.consume()
-    refclock.publish(sample(3))
+    refclock.publish(sample(POLL_NS * 3))
     assert refclock.status.not_consumed == 2
     assert refclock.status.problem is None
     assert refclock.status.published == 4

@@ -3,10 +3,13 @@
 import logging
 from dataclasses import replace
 
-from webntpd.ntp.types import Publication
+from webntpd.ntp.types import NS_PER_S, Publication
 from webntpd.status import RefclockStatus
 
 NOT_CONSUMED = "not consumed"
+LOOK_NS = 2 * NS_PER_S
+"""Consumers look once a second. Nothing is known of a sample that was replaced sooner than this, ns:
+two peers may well end their polls together."""
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +33,8 @@ class Record:
         None is for an output that cannot tell.
         """
         before = self.status
+        if before.last is not None and publication.receive_ns - before.last.receive_ns < LOOK_NS:
+            unread = None
         if before.problem not in (None, NOT_CONSUMED):
             logger.info("%s: publishing again", before.name, extra=self._extra)
         if unread and not self._warned_unread:
