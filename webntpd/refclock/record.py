@@ -8,8 +8,8 @@ from webntpd.status import RefclockStatus
 
 NOT_CONSUMED = "not consumed"
 LOOK_NS = 2 * NS_PER_S
-"""Consumers look once a second. Nothing is known of a sample that was replaced sooner than this, ns:
-two peers may well end their polls together."""
+"""Consumers look once a second. Nothing is known of a sample that was replaced sooner than this,
+ns: two peers may well end their polls together."""
 
 logger = logging.getLogger(__name__)
 
