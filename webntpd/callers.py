@@ -4,10 +4,12 @@ How many come at once is limited as well, so that nobody else notices whatever o
 What a client may send is for the exchange to limit.
 """
 
+import logging
 from collections.abc import Awaitable, Callable, Iterable
-from contextlib import suppress
 
 import trio
+
+logger = logging.getLogger(__name__)
 
 CALLERS = 16
 """At once; whoever comes when there are so many is hung up on."""
@@ -32,7 +34,14 @@ async def serve_callers(listeners: Iterable[trio.SocketListener], exchange: Exch
 
 
 async def converse(stream: trio.SocketStream, exchange: Exchange) -> None:
-    """Have the exchange and hang up."""
-    async with stream:
-        with trio.move_on_after(TIME_LIMIT), suppress(trio.BrokenResourceError):
-            await exchange(stream)
+    """Have the exchange and hang up. Whatever goes wrong costs this one client."""
+    try:
+        async with stream:
+            with trio.move_on_after(TIME_LIMIT):
+                await exchange(stream)
+    except trio.BrokenResourceError:
+        pass  # the client is gone
+    except OSError as error:
+        logger.warning("a client was hung up on: %s", error)
+    except Exception:
+        logger.exception("a client was hung up on by a fault of ours")

@@ -136,7 +136,8 @@ def _download(url: str) -> bytes:
                 data += piece
                 if len(data) > MAX_SIZE:
                     raise RefusedError(f"more than {MAX_SIZE} bytes")
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
+    except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError, ImportError) as error:
+        # The last three: httpx dislikes what the environment says of proxies or certificates.
         raise RefusedError(str(error) or type(error).__name__) from error
     return data
 

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 import trio
 import trio.testing
@@ -200,6 +201,30 @@ async def test_what_is_no_download_is_refused(reply: bytes, reason: str) -> None
 async def test_what_is_no_url_is_refused() -> None:
     with pytest.raises(RefusedError):
         await download("nonsense")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("ALL_PROXY", "gopher://127.0.0.1:1"),
+        ("SSL_CERT_FILE", "/dev/null"),
+    ],
+)
+async def test_an_environment_that_is_no_good_is_a_reason(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(RefusedError):
+        await download("https://127.0.0.1:1/")
+
+
+async def test_a_library_that_is_missing_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    def stream(*_: object, **__: object) -> None:
+        raise ImportError("Using SOCKS proxy, but the 'socksio' package is not installed.")
+
+    monkeypatch.setattr(httpx, "stream", stream)
+    with pytest.raises(RefusedError, match="socksio"):
+        await download("http://127.0.0.1:1/")
 
 
 async def test_a_server_that_never_answers_is_given_up(

@@ -1,5 +1,6 @@
 """The listener that is scraped, over real loopback sockets, with clients of every kind."""
 
+import errno
 import socket
 from http import HTTPStatus
 from itertools import pairwise
@@ -74,6 +75,27 @@ async def test_whoever_takes_openmetrics_gets_it(address: str) -> None:
     response, body = await ask(address, GET.removesuffix(b"\r\n\r\n") + accept)
     assert dict(response.headers)[b"content-type"].startswith(b"application/openmetrics-text")
     assert body.endswith(b"# EOF\n")
+
+
+@pytest.mark.parametrize(
+    "fault", [OSError(errno.EMFILE, "Too many open files"), RuntimeError("broken")]
+)
+async def test_a_scrape_that_fails_costs_that_scrape(
+    nursery: trio.Nursery, caplog: pytest.LogCaptureFixture, fault: Exception
+) -> None:
+    faults = [fault]
+
+    def snapshot() -> Status:
+        if faults:
+            raise faults.pop()
+        return SYNCHRONISED
+
+    address = str(await nursery.start(serve_metrics, "127.0.0.1:0", snapshot))
+    async with await connect(address) as client:
+        await client.send_all(GET)
+        assert await receive_all(client) == b""
+    assert str(fault) in caplog.text
+    assert await status_of(address, GET) == 200
 
 
 async def test_a_head_gets_the_same_without_the_body(address: str) -> None:
