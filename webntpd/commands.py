@@ -72,14 +72,12 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.demo:
         return demo()
     path = config_path(arguments)
-
-    def load_configuration() -> Config:
-        config = load_to_run(path)
-        log.set_level(config.log_level)
-        return config
-
     set_up_log(arguments)
-    return daemon(load_configuration, SystemClock())
+    return daemon(lambda: load_to_run(path), SystemClock(), accepted=take_log_level)
+
+
+def take_log_level(config: Config) -> None:
+    log.set_level(config.log_level)
 
 
 def set_up_log(arguments: argparse.Namespace) -> None:
@@ -120,11 +118,13 @@ def daemon(
     load_configuration: Callable[[], Config],
     clock: Clock,
     observe: Callable[[Status], None] = lambda _: None,
+    *,
+    accepted: Callable[[Config], None] = lambda _: None,
 ) -> int:
     """Run until a signal ends it."""
 
     async def run_until_stopped() -> None:
-        await run_daemon(load_configuration, clock, observe=observe)
+        await run_daemon(load_configuration, clock, observe=observe, accepted=accepted)
 
     run_trio(run_until_stopped)
     return Exit.OK

@@ -84,7 +84,7 @@ def listening_at(path: Path) -> Iterator[socket.socket]:
         remove_stale(path)
         listener = open_listener(path)
     except OSError as error:
-        raise ControlError(f"control socket {path}: {error.strerror}") from error
+        raise ControlError(f"{path}: {error.strerror}") from error
     with listener:
         ours = path.stat()
         try:

@@ -7,10 +7,11 @@ channel to the system task; this module only decides which tasks exist.
 import logging
 import random
 import signal
-from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import trio
 from trio.lowlevel import ParkingLot
@@ -29,7 +30,7 @@ from webntpd.ntp.types import UNKNOWN_FREQUENCY, Frequency, LeapNotice, Reading,
 from webntpd.peer_task import PeerTask
 from webntpd.refclock import Refclock, RefclockError, RefclockParameters
 from webntpd.refclock.factory import make_refclock
-from webntpd.server import Counters, ServerError, ServerParameters, serve
+from webntpd.server import Counters, ServerError, ServerParameters, check_server, serve
 from webntpd.service import Notifier, watchdog_interval
 from webntpd.state import frequency_from, load_state
 from webntpd.statekeeping import StateKeeper
@@ -50,19 +51,24 @@ log = logging.getLogger(__name__)
 
 EVENTS_IN_FLIGHT = 64
 
+P = TypeVar("P")
+
 
 async def run_daemon(
     load: Callable[[], Config],
     clock: Clock,
     *,
     observe: Callable[[Status], None] = lambda _: None,
+    accepted: Callable[[Config], None] = lambda _: None,
 ) -> None:
     """Run until SIGTERM or SIGINT; `load` reads the configuration, now and at each SIGHUP.
 
+    `observe` gets every snapshot, and `accepted` each configuration that comes into force.
     Raises what keeps the daemon from starting: ConfigError, RefclockError, ServerError.
     """
     config = load()
-    daemon = Daemon(clock, observe)
+    accepted(config)
+    daemon = Daemon(clock, observe, accepted)
     failure: Exception | None = None
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
         async with trio.open_nursery() as nursery:
@@ -94,10 +100,16 @@ class RunningPeer:
 class Daemon:
     """What runs: peers, outputs, the server. A reload changes only what differs."""
 
-    def __init__(self, clock: Clock, observe: Callable[[Status], None]) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        observe: Callable[[Status], None],
+        accepted: Callable[[Config], None],
+    ) -> None:
         self.notifier = Notifier()
         self._clock = clock
         self._observers = {observe}
+        self._accepted = accepted
         self._events, self._inbox = trio.open_memory_channel[Event](EVENTS_IN_FLIGHT)
         self._peers: dict[str, RunningPeer] = {}
         self._outputs: dict[RefclockParameters, Refclock] = {}
@@ -119,22 +131,21 @@ class Daemon:
     async def start(self, config: Config, nursery: trio.Nursery) -> None:
         """Start everything that `config` asks for, then tell the service manager."""
         self._nursery = nursery
-        self._server = Slot("server", self._serve_time, nursery, refusal=ServerError)
+        self._server = Slot(
+            "server", self._serve_time, nursery, refusal=ServerError, check=check_server
+        )
         self._control = Slot("control socket", self._serve_control, nursery, refusal=ControlError)
         self._metrics = Slot("metrics", self._serve_metrics, nursery, refusal=ServerError)
         self._leap_source = Slot("leap-seconds list", self._keep_leap_list_fresh, nursery)
         self._statistics = Slot("statistics", self._keep_statistics, nursery)
         self._state = Slot("state", self._keep_state, nursery)
         self._remembered = self._remembered_frequency(config.state)
-        self._open_outputs(config)
+        with self._opened_outputs(config) as added:
+            self._outputs |= added
         # Before the server: its first replies tell of leap seconds.
         setup = self._make_setup(config)
         await self._server.change(config.server)
-        await self._change_control(config.control)
-        await self._change_metrics(config.metrics)
-        await self._leap_source.change(config.leap_source)
-        await self._statistics.change(config.statistics)
-        await self._state.change(config.state)
+        await self._change_helpers(config)
         system = SystemTask(
             setup,
             self._clock,
@@ -155,30 +166,32 @@ class Daemon:
         """Carry out a new configuration, or keep the old one when the new one is faulty."""
         self.notifier.reloading()
         try:
-            config = load()
-            self._open_outputs(config)
+            await self._adopt(load())
         except ConfigError as error:
             for fault in error.faults:
                 log.error("%s", fault)  # noqa: TRY400 - a fault of the file, not of the program
             log.error("reload: the configuration is kept as it was")  # noqa: TRY400
-        except RefclockError as error:
+        except (RefclockError, ServerError) as error:
             log.error("reload: %s; the configuration is kept as it was", error)  # noqa: TRY400
-        else:
-            try:
-                await self._server.change(config.server)
-            except ServerError as error:
-                log.error("reload: %s; no server is running", error)  # noqa: TRY400
-            self._rereading.unpark_all()
-            await self._change_control(config.control)
-            await self._change_metrics(config.metrics)
-            await self._leap_source.change(config.leap_source)
-            await self._statistics.change(config.statistics)
-            await self._state.change(config.state)
-            await self._events.send(self._make_setup(config))
-            self._change_peers(config)
-            self._close_outputs_but(config)
-            log.info("reloaded: %d peers, %d refclocks", len(self._peers), len(self._outputs))
+        except Exception:
+            log.exception("reload: not complete")
         self.notifier.ready()
+
+    async def _adopt(self, config: Config) -> None:
+        """Bring a new configuration into force, or raise before anything has changed.
+
+        What may be refused comes first. A service that cannot change goes on as it was.
+        """
+        with self._opened_outputs(config) as added:
+            await self._server.change(config.server)
+        self._outputs |= added
+        self._accepted(config)
+        self._rereading.unpark_all()
+        await self._change_helpers(config)
+        await self._events.send(self._make_setup(config))
+        self._change_peers(config)
+        self._close_outputs_but(config)
+        log.info("reloaded: %d peers, %d refclocks", len(self._peers), len(self._outputs))
 
     def close(self) -> None:
         """Close the outputs, so that no consumer takes what is left in them."""
@@ -247,8 +260,9 @@ class Daemon:
             return UNKNOWN_FREQUENCY
         return frequency_from(state, self._clock.realtime_ns())
 
-    def _open_outputs(self, config: Config) -> None:
-        """Open what is new in `config`, or nothing if one of them cannot be opened."""
+    @contextmanager
+    def _opened_outputs(self, config: Config) -> Iterator[dict[RefclockParameters, Refclock]]:
+        """Open what is new in `config`; close it again if one cannot be opened, or at a failure."""
         with ExitStack() as opened:
             added = {}
             for parameters in _outputs_of(config) - self._outputs.keys():
@@ -256,26 +270,28 @@ class Daemon:
                 refclock.open()
                 opened.callback(refclock.close)
                 added[parameters] = refclock
+            yield added
             opened.pop_all()
-            self._outputs |= added
 
     def _close_outputs_but(self, config: Config) -> None:
         for parameters in self._outputs.keys() - _outputs_of(config):
             self._outputs.pop(parameters).close()
 
-    async def _change_control(self, path: Path | None) -> None:
-        """A control socket that cannot be opened is only a warning."""
-        try:
-            await self._control.change(path)
-        except ControlError as error:
-            log.warning("%s; nobody can ask for the status", error)
+    async def _change_helpers(self, config: Config) -> None:
+        """Change the services without which time is still told: a refusal is only a warning."""
+        await self._change_helper(self._control, config.control)
+        await self._change_helper(self._metrics, config.metrics)
+        await self._change_helper(self._leap_source, config.leap_source)
+        await self._change_helper(self._statistics, config.statistics)
+        await self._change_helper(self._state, config.state)
 
-    async def _change_metrics(self, address: str | None) -> None:
-        """A metrics port that cannot be opened is only a warning."""
+    async def _change_helper(self, slot: Slot[P], wanted: P | None) -> None:
         try:
-            await self._metrics.change(address)
-        except ServerError as error:
-            log.warning("metrics: %s", error)
+            await slot.change(wanted)
+        except (ControlError, ServerError) as error:
+            log.warning("%s: %s", slot.name, error)
+        except Exception:
+            log.exception("%s: cannot be changed", slot.name)
 
     async def _serve_time(
         self, parameters: ServerParameters, /, *, task_status: trio.TaskStatus[object]
@@ -372,8 +388,11 @@ class Daemon:
     def _on_status(self, status: Status) -> None:
         self._status = status
         self.notifier.status(summary(status))
-        for observe in self._observers:
-            observe(status)
+        for observe in tuple(self._observers):
+            try:
+                observe(status)
+            except Exception:
+                log.exception("an observer of the state failed")
 
     def _on_clock_set(self) -> None:
         with suppress(trio.WouldBlock):  # what waits there is checked against the clock as well

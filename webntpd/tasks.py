@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Generic, Protocol, TypeVar
 
 import trio
@@ -27,6 +26,12 @@ async def keep_running(name: str, run: Callable[[], Awaitable[None]]) -> None:
             await run()
         except Exception:
             log.exception("%s failed; restarting it in %.0f s", name, delay)
+        except BaseExceptionGroup as group:  # cancelled, and something failed on the way out
+            failures, cancelled = group.split(Exception)
+            if failures is not None:
+                log.exception("%s failed while it ended", name, exc_info=failures)
+            if cancelled is not None:
+                raise cancelled from None
         else:
             return
         if trio.current_time() - started > LAST_RESTART_DELAY:
@@ -55,8 +60,9 @@ class Running(Generic[P]):
 class Slot(Generic[P]):
     """The place of one service, which runs there with the parameters that it was last given.
 
-    `refusal` is what the service raises when it cannot start with its parameters. Later failures
-    are its own: it is restarted.
+    `refusal` is what the service raises when it cannot start with its parameters. Every other
+    failure, and each one after the service was ready, is logged, and the service is restarted.
+    `check` raises what is wrong with parameters before the service that runs is stopped for them.
     """
 
     def __init__(
@@ -66,44 +72,81 @@ class Slot(Generic[P]):
         nursery: trio.Nursery,
         *,
         refusal: type[Exception] | tuple[()] = (),
+        check: Callable[[P], None] = lambda _: None,
     ) -> None:
-        self._name = name
+        self.name = name
         self._service = service
         self._refusal = refusal
+        self._check = check
         self._nursery = nursery
         self._running: Running[P] | None = None
 
     async def change(self, wanted: P | None) -> None:
         """Run the service with these parameters from now on, with None not at all.
 
-        Returns when it is ready. Raises its refusal, and then nothing runs.
+        Returns when it is ready. Raises what keeps it from starting: its refusal, or anything if
+        another ran before. That one runs again then, with the parameters that it had.
         """
-        running = self._running
-        if wanted == (running.parameters if running else None):
+        before = self._running
+        if wanted == (before.parameters if before else None):
             return
-        if running:
-            running.scope.cancel()
-            await running.stopped.wait()
-            self._running = None
         if wanted is not None:
-            running = Running(wanted, trio.CancelScope(), trio.Event())
-            await self._nursery.start(self._run, running)
-            self._running = running
+            self._check(wanted)
+        if before:
+            before.scope.cancel()
+            await before.stopped.wait()
+            self._running = None
+        if wanted is None:
+            return
+        try:
+            await self._start(wanted, Exception if before else self._refusal)
+        except Exception:
+            if before:
+                await self._start(before.parameters, ())
+            raise
+
+    async def _start(self, parameters: P, fatal: type[Exception] | tuple[()]) -> None:
+        """Start the service. If `fatal` is raised before it is ready, that is raised here."""
+        running = Running(parameters, trio.CancelScope(), trio.Event())
+        await self._nursery.start(self._run, running, fatal)
+        self._running = running
 
     async def _run(
         self,
         running: Running[P],
-        task_status: trio.TaskStatus[object] = trio.TASK_STATUS_IGNORED,
+        fatal: type[Exception] | tuple[()],
+        task_status: trio.TaskStatus[object],
     ) -> None:
-        run = partial(self._service, running.parameters)
+        readiness = _Readiness(task_status)
+        refused: Exception | None = None
+
+        async def run() -> None:
+            nonlocal refused
+            try:
+                await self._service(running.parameters, task_status=readiness)
+            except Exception as error:
+                if readiness.reported or not isinstance(error, fatal):
+                    readiness.started()  # whoever waits for the service goes on without it
+                    raise
+                refused = error
+
         try:
             with running.scope:
-                await run(task_status=task_status)
-        except self._refusal:
-            raise
-        except Exception:
-            log.exception("%s failed", self._name)
-            with running.scope:
-                await keep_running(self._name, lambda: run(task_status=trio.TASK_STATUS_IGNORED))
+                await keep_running(self.name, run)
         finally:
             running.stopped.set()
+        if refused is not None:
+            raise refused
+
+
+class _Readiness:
+    """Passes on that a service is ready, once: a restart says so again."""
+
+    def __init__(self, task_status: trio.TaskStatus[object]) -> None:
+        self._task_status = task_status
+        self.reported = False
+
+    def started(self, value: object = None) -> None:
+        if not self.reported:
+            self.reported = True
+            self._task_status.started(value)

@@ -194,7 +194,7 @@ def refusal(path: Path) -> str:
 
 def test_the_socket_of_a_living_daemon_is_not_taken(path: Path) -> None:
     with listening_at(path):
-        assert refusal(path) == f"control socket {path}: another daemon has it"
+        assert refusal(path) == f"{path}: another daemon has it"
         assert path.is_socket()
 
 
@@ -208,11 +208,11 @@ def test_a_living_daemon_that_is_busy_keeps_its_socket_too(path: Path) -> None:
 def test_a_file_that_is_no_socket_is_not_touched(path: Path) -> None:
     path.parent.mkdir()
     path.write_text("important")
-    assert refusal(path) == f"control socket {path}: is there already, and is no socket"
+    assert refusal(path) == f"{path}: is there already, and is no socket"
     assert path.read_text() == "important"
 
 
 def test_a_place_where_no_file_can_be_made_is_named(tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("")
-    assert refusal(blocked / "control.sock").startswith(f"control socket {blocked}")
+    assert refusal(blocked / "control.sock").startswith(f"{blocked}")

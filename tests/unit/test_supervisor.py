@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,6 @@ import pytest
 import trio
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
-from trio.testing import MockClock
 
 from tests.unit.test_leap import PUBLISHED, leap_file
 from tests.unit.test_leapfetch import ROWS, ok, serving
@@ -45,7 +43,6 @@ from webntpd.state import State, save_state
 from webntpd.statslog import StatisticsParameters
 from webntpd.status import Status
 from webntpd.supervisor import run_daemon
-from webntpd.tasks import LAST_RESTART_DELAY, keep_running
 from webntpd.wire import parse_reply
 
 LIMIT = 60.0
@@ -83,6 +80,9 @@ class Daemon:
     status: Status | None = None
     changed: trio.Event = field(default_factory=trio.Event)
     fault: Exception | None = None
+    observer_fault: Exception | None = None
+    observed: int = 0
+    accepted: list[Config] = field(default_factory=list)
 
     def load(self) -> Config:
         if self.fault:
@@ -91,13 +91,25 @@ class Daemon:
 
     def observe(self, status: Status) -> None:
         self.status = status
+        self.observed += 1
         self.changed.set()
         self.changed = trio.Event()
+        if self.observer_fault is not None:
+            raise self.observer_fault
 
     async def until(self, condition: Callable[[Status], bool]) -> Status:
         while self.status is None or not condition(self.status):
             await self.changed.wait()
         return self.status
+
+    async def ask_server(self) -> trio.SocketStream:
+        """A connection to the server that has had one answer."""
+        assert self.config.server is not None
+        host, port = self.config.server.listen[0].split(":")
+        stream = await trio.open_tcp_stream(host, int(port))
+        await stream.send_all(GET)
+        assert (await stream.receive_some()).startswith(b"HTTP/1.1 200 ")
+        return stream
 
     async def reload(self, logged: str, caplog: pytest.LogCaptureFixture) -> None:
         """Send SIGHUP and wait for the line that ends the reload."""
@@ -116,7 +128,13 @@ async def running(sock: Path, **changes: Any) -> AsyncIterator[Daemon]:
         daemon = Daemon(replace(initial, server=server, **changes))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(
-                partial(run_daemon, daemon.load, SystemClock(), observe=daemon.observe)
+                partial(
+                    run_daemon,
+                    daemon.load,
+                    SystemClock(),
+                    observe=daemon.observe,
+                    accepted=daemon.accepted.append,
+                )
             )
             yield daemon
             os.kill(os.getpid(), signal.SIGTERM)
@@ -151,6 +169,12 @@ async def test_a_state_file_that_cannot_be_read_is_one_warning(
 
 def names(status: Status) -> list[str]:
     return [each.report.name for each in status.peers]
+
+
+def polled_since(status: Status, before: Status) -> bool:
+    """Whether every peer has more samples than it had then."""
+    then = {each.report.name: each.report.samples for each in before.peers}
+    return all(each.report.samples > then[each.report.name] for each in status.peers)
 
 
 def is_synchronised(status: Status) -> bool:
@@ -220,15 +244,71 @@ async def test_a_faulty_file_keeps_the_old_configuration(
         assert names(status) == ["http", "ws"]
 
 
-async def test_a_server_that_cannot_move_is_named_and_the_peers_go_on(
+async def test_a_server_that_cannot_move_stays_and_the_reload_changes_nothing(
     path: Path, taken: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with running(path) as daemon:
-        await daemon.until(is_synchronised)
-        daemon.config = replace(daemon.config, server=ServerParameters((taken,)))
-        await daemon.reload("no server is running", caplog)
+        before = await daemon.until(is_synchronised)
+        daemon.config = replace(
+            daemon.config,
+            peers=daemon.config.peers[:1],
+            refclocks=(),
+            server=ServerParameters((taken,)),
+            log_level="error",
+        )
+        await daemon.reload("the configuration is kept as it was", caplog)
         assert taken in caplog.text
-        await daemon.until(lambda s: any(each.report.last_failure for each in s.peers))
+        assert "reloaded" not in caplog.text
+        after = await daemon.until(lambda s: polled_since(s, before))
+        assert names(after) == ["http", "ws"]
+        assert len(after.refclocks) == 1
+        assert [each.log_level for each in daemon.accepted] == ["info"]
+
+
+async def test_a_bad_certificate_costs_the_server_that_runs_no_connection(
+    path: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    bad = tmp_path / "bad.pem"
+    bad.write_text("no certificate")
+    async with running(path) as daemon:
+        await daemon.until(is_synchronised)
+        assert daemon.config.server is not None
+        before = await daemon.ask_server()
+        wanted = replace(daemon.config.server, listen_tls=(free_address(),), certificate=bad)
+        daemon.config = replace(daemon.config, server=wanted)
+        await daemon.reload("the configuration is kept as it was", caplog)
+        assert str(bad) in caplog.text
+        async with before:
+            await before.send_all(GET)
+            assert (await before.receive_some()).startswith(b"HTTP/1.1 200 ")
+
+
+async def test_metrics_that_cannot_move_stay_where_they_are(
+    path: Path, taken: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    address = free_address()
+    async with running(path, metrics=address) as daemon:
+        await daemon.until(is_synchronised)
+        daemon.config = replace(daemon.config, metrics=taken)
+        await daemon.reload("reloaded: 2 peers", caplog)
+        assert f"metrics: cannot listen on {taken}" in caplog.text
+        assert sources((await scraped(address))["ntp_source_offset_seconds"]) == {"http", "ws"}
+
+
+async def test_an_observer_that_fails_costs_nobody_else_anything(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running(path) as daemon:
+        await daemon.until(is_synchronised)
+        daemon.observer_fault = RuntimeError("broken")
+        seen = daemon.observed
+        while daemon.observed < seen + 3:
+            await daemon.changed.wait()
+        daemon.observer_fault = None
+        await daemon.until(is_synchronised)
+    assert "system process failed" not in caplog.text
+    assert "RuntimeError: broken" in caplog.text
 
 
 async def test_its_control_socket_shows_the_state_as_of_now_and_moves_with_a_reload(
@@ -451,20 +531,3 @@ async def test_a_reload_reads_the_certificate_anew_and_ends_no_connection(
                 for client in (before, after):
                     await client.send_all(GET)
                     assert (await client.receive_some()).startswith(b"HTTP/1.1 200 ")
-
-
-async def test_what_fails_is_restarted_later_and_later(
-    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
-) -> None:
-    started: list[float] = []
-
-    async def fail_four_times() -> None:
-        started.append(trio.current_time())
-        await trio.sleep(LAST_RESTART_DELAY + 1 if len(started) == 4 else 0)
-        if len(started) < 6:
-            raise RuntimeError("broken")
-
-    await keep_running("task", fail_four_times)
-    pauses = [later - earlier for earlier, later in pairwise(started)]
-    assert pauses == [1, 2, 4, LAST_RESTART_DELAY + 1 + 1, 2]
-    assert "task failed; restarting it in 1 s" in caplog.text

@@ -9,5 +9,6 @@ from webntpd.server.counters import Counters
 from webntpd.server.limits import Limits
 from webntpd.server.parameters import ServerError, ServerParameters
 from webntpd.server.service import serve
+from webntpd.server.single import check_server
 
-__all__ = ["Counters", "Limits", "ServerError", "ServerParameters", "serve"]
+__all__ = ["Counters", "Limits", "ServerError", "ServerParameters", "check_server", "serve"]

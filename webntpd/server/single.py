@@ -71,6 +71,11 @@ class Server:
                 await reactor.stop(self._parameters.grace)
 
 
+def check_server(parameters: ServerParameters) -> None:
+    """Raise ServerError if a server cannot start with these parameters, whoever has its ports."""
+    _credentials(parameters)
+
+
 def stamp(listeners: Sequence[Listener], parameters: ServerParameters) -> bool:
     """Have the kernel stamp what the clients of these sockets send; False if it does not."""
     return parameters.kernel_timestamps and all(
