@@ -66,13 +66,28 @@ async def receive_request(stream: trio.abc.ReceiveStream) -> bytes:
 def reply_to(request: bytes, status: Status | None) -> bytes:
     """The line that answers a line."""
     if status is None:
-        reply: object = {"error": "starting: there is nothing to show yet"}
-    else:
-        try:
-            reply = VIEWS[json.loads(request)["view"]](status)
-        # It may be no JSON, too deep a JSON, no object, or one without a view that there is.
-        except (ValueError, RecursionError, TypeError, KeyError):
-            reply = {"error": f'a request is {{"view": NAME}}, NAME one of {", ".join(VIEWS)}'}
+        return line({"error": "starting: there is nothing to show yet"})
+    name = view_asked(request)
+    if name is None:
+        return line({"error": f'a request is {{"view": NAME}}, NAME one of {", ".join(VIEWS)}'})
+    try:
+        return line(VIEWS[name](status))
+    except Exception:
+        log.exception("the view %s failed", name)
+        return line({"error": f"the view {name} failed: the daemon's log tells why"})
+
+
+def view_asked(request: bytes) -> str | None:
+    """The name of the view that is asked for; None if the request is none."""
+    try:
+        name = json.loads(request)["view"]
+    # It may be no JSON, too deep a JSON, no object, or one without a view.
+    except (ValueError, RecursionError, TypeError, KeyError):
+        return None
+    return name if isinstance(name, str) and name in VIEWS else None
+
+
+def line(reply: object) -> bytes:
     return json.dumps(reply).encode() + b"\n"
 
 

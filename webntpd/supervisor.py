@@ -69,16 +69,26 @@ async def run_daemon(
     config = load()
     accepted(config)
     daemon = Daemon(clock, observe, accepted)
+    hangup, hangups = trio.open_memory_channel[None](1)
     failure: Exception | None = None
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
         async with trio.open_nursery() as nursery:
-            try:
-                await daemon.start(config, nursery)
+
+            async def hear_signals() -> None:
+                """In a task of its own: a start and a reload may wait for long."""
                 async for received in signals:
                     if received != signal.SIGHUP:
-                        break
+                        daemon.notifier.stopping()
+                        nursery.cancel_scope.cancel()
+                    else:
+                        with suppress(trio.WouldBlock):  # one reload that waits is enough
+                            hangup.send_nowait(None)
+
+            nursery.start_soon(hear_signals)
+            try:
+                await daemon.start(config, nursery)
+                async for _ in hangups:
                     await daemon.reload(load)
-                daemon.notifier.stopping()
             except (RefclockError, ServerError) as error:
                 failure = error
             finally:

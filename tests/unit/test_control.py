@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from trio.testing import MockClock
 
 from tests.unit.snapshots import SYNCHRONISED
+from webntpd import control
 from webntpd.callers import CALLERS, TIME_LIMIT
 from webntpd.control import REQUEST_SIZE, ControlError, listening_at, reply_to, serve_control
 from webntpd.status import Status
@@ -101,6 +102,19 @@ def test_whatever_is_asked_the_reply_is_one_line_of_json(request: bytes) -> None
 
 def test_before_there_is_a_snapshot_the_reply_says_so() -> None:
     assert "starting" in json.loads(reply_to(b'{"view": "json"}', None))["error"]
+
+
+@pytest.mark.parametrize("fault", [KeyError("peers"), ValueError("nan"), RuntimeError("broken")])
+def test_a_views_own_fault_is_logged_and_not_called_the_clients(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, fault: Exception
+) -> None:
+    def broken(status: Status) -> object:
+        raise fault
+
+    monkeypatch.setattr(control, "VIEWS", {"json": broken})
+    error = json.loads(reply_to(b'{"view": "json"}', SYNCHRONISED))["error"]
+    assert error == "the view json failed: the daemon's log tells why"
+    assert repr(fault) in repr(caplog.records[0].exc_info)
 
 
 async def test_a_gigabyte_is_cut_off_after_the_first_kilobyte(served: Path) -> None:

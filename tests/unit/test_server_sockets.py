@@ -1,5 +1,6 @@
 """The whole server on loopback, with clients that others wrote, and with clients that misbehave."""
 
+import errno
 import json
 import logging
 import math
@@ -8,10 +9,12 @@ import resource
 import select
 import shutil
 import socket
+import ssl
 import struct
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import httpx
 import pytest
@@ -24,8 +27,9 @@ from tests.unit.server_parts import Parts
 from webntpd import kernelstamps
 from webntpd.clock import ShiftedClock, SystemClock
 from webntpd.ntp.types import NS_PER_S
-from webntpd.server import Counters, ServerError, ServerParameters, serve
+from webntpd.server import Counters, ServerError, ServerParameters, reactor, serve
 from webntpd.server.channel import LINGER, LINGER_BYTES, READ_SIZE, Channel
+from webntpd.server.connection import Connection
 from webntpd.server.listeners import listen, split_address
 from webntpd.server.reactor import TICK
 from webntpd.wire import INTERLEAVED_SUBPROTOCOL, SUBPROTOCOL, Reply, parse_reply
@@ -194,6 +198,35 @@ async def test_a_stop_closes_websockets_as_going_away_and_others_at_once() -> No
             assert client.closed is not None
             assert client.closed.code == 1001
         assert await read_all(idle) == await read_all(half) == b""
+        await server.hang_up()
+        await server.stopped.wait()
+    assert server.counters.status().connections == 0
+
+
+@pytest.mark.parametrize("fault", [ssl.SSLError("protocol is shutdown"), RuntimeError("broken")])
+async def test_a_goodbye_that_fails_keeps_no_other_client_from_being_told(
+    monkeypatch: pytest.MonkeyPatch, fault: Exception
+) -> None:
+    faults = [fault]
+    shutdown = Connection.shutdown
+
+    def broken(connection: Connection) -> bytes:
+        if faults:
+            raise faults.pop()
+        return shutdown(connection)
+
+    monkeypatch.setattr(Connection, "shutdown", broken)
+    async with running() as server:
+        first = await server.connect()
+        await first.send_all(GET)
+        await read_reply(first)
+        async with websocket(server) as client:
+            server.stop()
+            with pytest.raises(ConnectionClosed):
+                await client.get_message()
+            assert client.closed is not None
+            assert client.closed.code == 1001
+        assert await read_all(first) == b""
         await server.hang_up()
         await server.stopped.wait()
     assert server.counters.status().connections == 0
@@ -389,6 +422,62 @@ async def test_running_out_of_descriptors_pauses_and_recovers(
         await stream.send_all(GET)
         mock_clock.jump(2 * TICK)
         await read_reply(stream)
+
+
+@pytest.mark.parametrize(
+    "fault", [OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), RuntimeError("broken")]
+)
+async def test_a_client_that_cannot_be_admitted_is_hung_up_on_alone(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, fault: Exception
+) -> None:
+    faults = [fault]
+
+    def broken(*arguments: Any, **keywords: Any) -> Channel:
+        if faults:
+            raise faults.pop()
+        return Channel(*arguments, **keywords)
+
+    monkeypatch.setattr(reactor, "Channel", broken)
+    async with running() as server:
+        refused = await server.connect()
+        assert await read_all(refused) == b""
+        served = await server.connect()
+        await served.send_all(GET)
+        await read_reply(served)
+        status = server.counters.status()
+        assert (status.connections, status.accepted) == (1, 1)
+    assert str(fault) in caplog.text
+
+
+async def test_a_client_that_epoll_does_not_take_leaves_nothing_behind(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """fs.epoll.max_user_watches is used up."""
+
+    class Epoll:
+        def __init__(self) -> None:
+            self._epoll = select.epoll()
+            self.full = False
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._epoll, name)
+
+        def register(self, fd: int, events: int) -> None:
+            if events & select.EPOLLET and self.full:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            self._epoll.register(fd, events)
+
+    epoll = Epoll()
+    monkeypatch.setattr("webntpd.server.reactor.select.epoll", lambda: epoll)
+    async with running() as server:
+        epoll.full = True
+        refused = await server.connect()
+        assert await read_all(refused) == b""
+        epoll.full = False
+        served = await server.connect()
+        await served.send_all(GET)
+        await read_reply(served)
+        assert server.counters.status().connections == 1
 
 
 async def test_a_flood_leaves_other_tasks_their_turns() -> None:

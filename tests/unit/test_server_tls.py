@@ -165,6 +165,20 @@ def test_a_stop_closes_the_websocket_and_tls(credentials: Credentials) -> None:
     assert peer.tls.read(1) == b""
 
 
+def test_a_stop_that_openssl_dislikes_raises_nothing(credentials: Credentials) -> None:
+    class Disliking:
+        def write(self, *_: object) -> int:
+            raise ssl.SSLError("bad length")
+
+        unwrap = write
+
+    peer = Peer(credentials)
+    assert peer.ask(UPGRADE + b"\r\n").startswith(b"HTTP/1.1 101 ")
+    peer.connection._tls = Disliking()  # type: ignore[assignment]
+    assert peer.connection.shutdown() == b""
+    assert peer.connection.closing
+
+
 def test_a_stop_during_the_handshake_says_nothing(credentials: Credentials) -> None:
     connection = TlsConnection(Parts().connection(), credentials.context)
     assert connection.requesting

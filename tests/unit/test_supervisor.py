@@ -22,7 +22,7 @@ from tests.unit.test_leap import PUBLISHED, leap_file
 from tests.unit.test_leapfetch import ROWS, ok, serving
 from tests.unit.test_server_sockets import GET
 from tests.unit.test_server_tls import client_context, write_certificate
-from webntpd import leapfetch
+from webntpd import leapfetch, supervisor
 from webntpd.choices import Kind
 from webntpd.clock import SystemClock
 from webntpd.config import Config, ConfigError, PeerSpec, RefclockSpec
@@ -478,6 +478,45 @@ async def test_without_an_address_to_be_scraped_at_the_daemon_works_all_the_same
 async def test_a_port_in_use_keeps_the_daemon_from_starting(path: Path, taken: str) -> None:
     with pytest.raises(ServerError, match=taken):
         await run_daemon(lambda: config(taken, path), SystemClock())
+
+
+class NeverReady:
+    """A server that is still starting when it is cancelled."""
+
+    def __init__(self) -> None:
+        self.starting = trio.Event()
+
+    async def __call__(self, *_: object, **__: object) -> None:
+        self.starting.set()
+        await trio.sleep_forever()
+
+
+async def test_a_signal_ends_a_daemon_that_is_still_starting(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = NeverReady()
+    monkeypatch.setattr(supervisor, "serve", server)
+    wanted = config(free_address(), path)
+    with trio.fail_after(LIMIT / 6):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(run_daemon, lambda: wanted, SystemClock())
+            await server.starting.wait()
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+async def test_a_signal_ends_a_daemon_while_a_reload_waits(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = NeverReady()
+    with trio.fail_after(LIMIT / 6):
+        async with running(path) as daemon:
+            await daemon.until(is_synchronised)
+            monkeypatch.setattr(supervisor, "serve", server)
+            assert daemon.config.server is not None
+            wanted = replace(daemon.config.server, require_sync=True)
+            daemon.config = replace(daemon.config, server=wanted)
+            os.kill(os.getpid(), signal.SIGHUP)
+            await server.starting.wait()
 
 
 @pytest.mark.parametrize("workers", [0, 1])

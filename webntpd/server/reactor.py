@@ -76,7 +76,11 @@ class Reactor:
         self._listeners.clear()
         now = trio.current_time()
         for fd, channel in list(self._channels.items()):
-            channel.stop(now)
+            try:
+                channel.stop(now)
+            except Exception:
+                logger.exception("a connection was dropped by a fault in the server")
+                channel.close()
             if channel.changed:
                 self._settle(fd, channel)
         with trio.move_on_after(grace):
@@ -149,7 +153,12 @@ class Reactor:
                 if error.errno in _EXHAUSTED:
                     self._pause(error)
                 continue  # otherwise that client is gone already
-            self._admit(client, address[0] if isinstance(address, tuple) else "", tls=listener.tls)
+            host = address[0] if isinstance(address, tuple) else ""
+            try:
+                self._admit(client, host, tls=listener.tls)
+            except Exception:
+                client.close()
+                logger.exception("a connection could not be taken")
 
     def _admit(self, sock: socket.socket, host: str, *, tls: bool) -> None:
         limits = self._site.limits
@@ -173,9 +182,9 @@ class Reactor:
             departures=self._departures,
         )
         fd = sock.fileno()
+        self._epoll.register(fd, channel.interest)
         self._channels[fd] = channel
         self._busy.set()
-        self._epoll.register(fd, channel.interest)
         self._counters.accepted += 1
         self._counters.connections += 1
         if client is not None:

@@ -117,7 +117,8 @@ class TlsConnection:
             return b""
         last_words = self._inner.shutdown()
         if self._ready:
-            self._write(last_words)
+            with suppress(ssl.SSLError):
+                self._write(last_words)
             self._close()
         self.closing = True
         return self._output()
