@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import trio
 
 from webntpd.clock import Clock
-from webntpd.exchange import Exchange, ExchangeError
+from webntpd.exchange import Exchange, ExchangeError, say_goodbye
 from webntpd.ntp.peer import Peer
 from webntpd.ntp.types import (
     NS_PER_S,
@@ -18,9 +18,6 @@ from webntpd.ntp.types import (
     Report,
     Wait,
 )
-
-CLOSE_TIMEOUT = 1.0
-"""How long a cancelled peer may take to say goodbye to its server, s."""
 
 
 class PeerTask:
@@ -53,8 +50,7 @@ class PeerTask:
             while True:
                 actions = await self._perform(actions)
         finally:
-            with trio.move_on_after(CLOSE_TIMEOUT, shield=True):
-                await self._exchange.aclose()
+            await say_goodbye(self._exchange)
 
     async def _perform(self, actions: Sequence[Action]) -> Sequence[Action]:
         """Do all of `actions`, whose last one leads to the next ones."""

@@ -292,6 +292,37 @@ def test_the_environment_goes_before_the_file(
     assert config.server == ServerParameters(("127.0.0.1:80",), local=True, max_error=0.5)
 
 
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("WEBNTPD_METRICS", '{"listen": "3"}'),
+        ("WEBNTPD_METRICS__LISTEN", '"3"'),
+    ],
+)
+def test_a_text_in_the_environment_stays_one(
+    write: Write, monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(ConfigError, match="must be ADDRESS:PORT, not '3'"):
+        load(write(""))
+
+
+def test_a_text_in_a_section_of_the_environment_is_no_switch(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WEBNTPD_SERVER", '{"local": "true"}')
+    with pytest.raises(ConfigError, match="should be a valid boolean, not 'true'"):
+        load(write(""))
+
+
+def test_a_key_of_the_environment_goes_before_its_section(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WEBNTPD_SERVER", '{"local": true, "listen": [":1"]}')
+    monkeypatch.setenv("WEBNTPD_SERVER__LISTEN", '[":2"]')
+    assert load(write("")).server == ServerParameters((":2",), local=True)
+
+
 def test_the_environment_alone_may_configure_everything(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("webntpd.config.loading.DEFAULT_CONFIG", Path("/nonexistent/webntpd.toml"))
     monkeypatch.setenv("WEBNTPD_PEER", '[{"url": "ws://a"}, {"url": "ws://b", "minpoll": 5}]')

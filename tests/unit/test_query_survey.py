@@ -12,7 +12,7 @@ from tests.unit.builders import reading as built
 from webntpd.choices import Kind
 from webntpd.clock import Clock, Pair
 from webntpd.config import PeerSpec
-from webntpd.exchange import Exchange, ExchangeError, ExchangeParameters
+from webntpd.exchange import CLOSE_TIMEOUT, Exchange, ExchangeError, ExchangeParameters
 from webntpd.ntp.types import (
     NS_PER_S,
     UNKNOWN_FREQUENCY,
@@ -173,6 +173,29 @@ async def test_a_failure_at_once_leaves_no_estimate(autojump_clock: trio.testing
     assert (answer.estimate, answer.samples, answer.failure) == (None, 0, REFUSED)
     assert result.combined is None
     assert not result.complete
+
+
+class StuckExchange(FakeExchange):
+    """Never answers, and does not answer a goodbye either."""
+
+    async def measure(self, *, last: bool) -> Sequence[Reading]:
+        await trio.sleep_forever()
+        raise AssertionError(last)
+
+    async def aclose(self) -> None:
+        self.closed = True
+        await trio.sleep_forever()
+
+
+async def test_a_survey_that_is_cancelled_closes_its_exchange(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    exchange = StuckExchange([])
+    with trio.move_on_after(5) as scope:
+        await survey([spec("ws://a")], 1, VirtualClock(), connect=connecting({"ws://a": exchange}))
+    assert scope.cancelled_caught
+    assert exchange.closed
+    assert trio.current_time() == 5 + CLOSE_TIMEOUT
 
 
 async def test_a_failure_in_the_middle_keeps_the_samples_before_it(

@@ -76,6 +76,20 @@ def test_the_golden_datagram_arrives_byte_for_byte(
     assert refclock.status.published == 1
 
 
+def test_a_sample_that_comes_after_close_is_not_sent(
+    consumer: Consumer, refclock: SockRefclock
+) -> None:
+    consumer.start()
+    refclock.close()
+    refclock.publish(GOLDEN_SAMPLE)
+    with pytest.raises(BlockingIOError):
+        consumer.receive()
+    assert refclock.status.published == refclock.status.failures == 0
+    refclock.open()
+    refclock.publish(GOLDEN_SAMPLE)
+    assert consumer.receive() == GOLDEN
+
+
 def test_the_golden_datagram_decodes_to_its_sample() -> None:
     fields = struct.unpack("=qqdiiii", GOLDEN)
     assert fields == (1489224473, 245564, -0.25, 0, 1, 0, 0x534F434B)

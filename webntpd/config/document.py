@@ -7,6 +7,7 @@ file. Unknown keys are refused, and nothing is converted: `minpoll = "4"` is a f
 import ipaddress
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -316,20 +317,27 @@ class Environment(EnvSettingsSource):
         del field_name, field
         return _decoded(value)
 
-    def __call__(self) -> dict[str, Any]:
-        return {section: _decoded(keys) for section, keys in super().__call__().items()}
+    def explode_env_vars(
+        self, field_name: str, field: FieldInfo, env_vars: Mapping[str, str | None]
+    ) -> dict[str, Any]:
+        """The keys of a section that have variables of their own, each decoded once.
+
+        The base class decodes some of them itself, by what the key may hold.
+        """
+        del field
+        prefix = f"{ENV_PREFIX}{field_name}{ENV_DELIMITER}".lower()
+        return {
+            name.removeprefix(prefix): _decoded(value)
+            for name, value in env_vars.items()
+            if name.startswith(prefix)
+        }
 
 
 def _decoded(value: Any) -> Any:
-    match value:
-        case dict():
-            return {key: _decoded(each) for key, each in value.items()}
-        case str():
-            try:
-                return json.loads(value)
-            except ValueError:
-                return value
-    return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value
 
 
 class Document(BaseSettings):

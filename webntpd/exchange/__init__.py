@@ -5,8 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+import trio
+
 from webntpd.choices import Kind
 from webntpd.ntp.types import Failure, Reading
+
+CLOSE_TIMEOUT = 1.0
+"""How long a goodbye to a server may take, s."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,3 +62,9 @@ class Exchange(Protocol):
     async def aclose(self) -> None:
         """Close the connection. A later measure opens a new one."""
         ...
+
+
+async def say_goodbye(exchange: Exchange) -> None:
+    """Close an exchange for good, when cancelled as well: a slow server is not waited for."""
+    with trio.move_on_after(CLOSE_TIMEOUT, shield=True):
+        await exchange.aclose()

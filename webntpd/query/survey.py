@@ -16,7 +16,7 @@ import trio
 
 from webntpd.clock import Clock, Pair, read_pair
 from webntpd.config import PeerSpec
-from webntpd.exchange import Exchange, ExchangeError, ExchangeParameters
+from webntpd.exchange import Exchange, ExchangeError, ExchangeParameters, say_goodbye
 from webntpd.exchange.factory import make_exchange
 from webntpd.leap import warning_from
 from webntpd.ntp.bounds import Window, bounds_of, estimate_of
@@ -121,8 +121,9 @@ async def ask(
         except ExchangeError as error:
             readings += error.readings
             failure = error.failure
-        end = read_pair(clock)
-        await exchange.aclose()
+        finally:
+            end = read_pair(clock)
+            await say_goodbye(exchange)
     found = track_of(usable(readings), spec.peer, wall_frequency(start, end), clock.slew)
     return (
         answer_of(spec, found, failure, end, clock.slew) if found else Answer(spec, failure=failure)

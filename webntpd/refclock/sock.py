@@ -37,6 +37,7 @@ class SockRefclock:
     def __init__(self, path: Path | str) -> None:
         self._path = os.fspath(path)
         self._record = Record(f"SOCK({self._path})")
+        self._opened = False
 
     @property
     def status(self) -> RefclockStatus:
@@ -48,11 +49,12 @@ class SockRefclock:
             raise RefclockError(
                 f"{self._path}: a socket's path has at most {MAX_PATH} bytes; use a shorter one"
             )
+        self._opened = True
         logger.info("%s: ready", self.status.name)
 
     def publish(self, publication: Publication) -> None:
         """Send a sample to whoever receives at the path now."""
-        if self._record.repeats(publication):
+        if not self._opened or self._record.repeats(publication):
             return
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sender:
@@ -64,7 +66,8 @@ class SockRefclock:
             self._record.succeeded(publication)
 
     def close(self) -> None:
-        """Nothing is held between two samples."""
+        """Send nothing more; nothing is held between two samples."""
+        self._opened = False
 
 
 def datagram(publication: Publication) -> bytes:
