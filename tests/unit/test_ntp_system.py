@@ -144,11 +144,120 @@ def test_after_a_suspend_nothing_is_known() -> None:
 def test_a_peer_that_may_soon_have_a_vote_is_waited_for(newcomer: PeerReport) -> None:
     assert verdict_of(newcomer).estimate is NoEstimate.WAITING
     assert verdict_of(LIAR, newcomer).estimate is NoEstimate.WAITING
-    assert tallies(verdict_of(A, newcomer)) == "x "
+    assert tallies(verdict_of(A, newcomer)) == "  "
+
+
+def test_while_it_is_not_decided_nobody_is_outvoted() -> None:
+    assert tallies(verdict_of(A, LIAR, FILLING)) == "   "
+
+
+# Those who come later
+
+
+NEW, NEWER = (replace(FILLING, name=name) for name in ("new", "newer"))
+
+
+def joined(system: System, *reports: PeerReport) -> Verdict:
+    """The vote after a reload to these peers, of which those without samples are new."""
+    system.configure(SystemParameters(), [each.name for each in reports])
+    for each in reports:
+        system.on_report(each)
+    return system.vote(0)
+
+
+def voted(*reports: PeerReport) -> System:
+    system = system_of(*reports)
+    assert isinstance(system.vote(0).estimate, Estimate)
+    return system
+
+
+@pytest.mark.parametrize("newcomer", [NEW, replace(UNTRIED, name="new")])
+def test_a_newcomer_does_not_count_until_it_is_fit(newcomer: PeerReport) -> None:
+    system = voted(A)
+    assert tallies(joined(system, A, newcomer, NEWER)) == "*  "
+    system.on_report(replace(LIAR, name="new"))
+    assert system.vote(0).estimate is NoEstimate.NO_MAJORITY
+    system.on_report(replace(A, name="newer"))
+    assert tallies(system.vote(0)) == "*x+"
+
+
+def test_a_newcomer_does_not_narrow_what_those_from_the_start_say() -> None:
+    """FILLING may be honest, so one of A and B may lie: the ends allow for that as before."""
+    wide = report("b", track=track(delay=0.1))
+    system = system_of(A, wide, FILLING)
+    before = estimate_of(system.vote(0)).error
+    after = joined(system, A, wide, FILLING, NEW)
+    assert estimate_of(after).error == before > 0.04
+
+
+def test_newcomers_count_when_there_was_no_estimate() -> None:
+    system = system_of(LIAR, FILLING)
+    assert system.vote(0).estimate is NoEstimate.WAITING
+    assert joined(system, LIAR, FILLING, NEW).estimate is NoEstimate.WAITING
+    gone = replace(FILLING, first_reply_ns=ns(-UNDECIDED_TIME))
+    assert joined(system, LIAR, gone, NEW).estimate is NoEstimate.WAITING
+
+
+@pytest.mark.parametrize("staying", [A, LIAR])
+def test_newcomers_count_when_they_replace_most_of_those_that_agreed(staying: PeerReport) -> None:
+    system = voted(A, B, LIAR)
+    assert joined(system, staying, NEW, NEWER).estimate is NoEstimate.WAITING
+
+
+def test_newcomers_count_once_those_that_agreed_are_no_longer_fit() -> None:
+    system = voted(A)
+    joined(system, A, NEW, NEWER)
+    system.on_report(replace(A, track=track(at=-STALE_TIME - 1)))
+    assert system.vote(0).estimate is NoEstimate.WAITING
+    system.on_report(replace(LIAR, name="new"))
+    assert system.vote(0).estimate is NoEstimate.WAITING
+
+
+def test_after_a_suspend_newcomers_count_as_all_do() -> None:
+    system = voted(A)
+    joined(system, A, NEW)
+    system.forget()
+    for each in (A, NEW):
+        system.on_report(each)
+    assert system.vote(0).estimate is NoEstimate.WAITING
+
+
+@pytest.mark.parametrize("seed", range(300))
+def test_while_newcomers_join_the_truth_stays_inside(seed: int) -> None:
+    """As long as a majority of those that count is honest, whoever is fit first."""
+    rng = Random(seed)
+
+    def drawn(name: str, *, honest: bool) -> PeerReport:
+        delay = rng.uniform(0.001, 0.1)
+        error = rng.uniform(-delay / 2, delay / 2) if honest else rng.uniform(-0.3, 0.3)
+        return report(name, track=track(error, delay))
+
+    def electorate(size: int, prefix: str) -> dict[str, tuple[bool, PeerReport]]:
+        drawing = {f"{prefix}{number}": rng.random() < 0.7 for number in range(size)}
+        return {name: (honest, drawn(name, honest=honest)) for name, honest in drawing.items()}
+
+    old = electorate(rng.randrange(1, 6), "old")
+    system = system_of(*(each for _, each in old.values()))
+    system.vote(0)
+    new = electorate(rng.randrange(1, 4), "new")
+    every = old | new
+    system.configure(SystemParameters(), every)
+    for name in new:
+        system.on_report(replace(FILLING, name=name))
+    fit = dict(old)
+    order = rng.sample(list(new), len(new))
+    for name in ("", *order):
+        if name:
+            fit[name] = new[name]
+            system.on_report(new[name][1])
+        verdict = system.vote(0)
+        honest = sum(each for each, _ in fit.values())
+        if 2 * honest > len(fit) and isinstance(verdict.estimate, Estimate):
+            assert abs(offset_of(verdict)) <= verdict.estimate.error
 
 
 def test_a_flaky_peer_holds_the_vote_up_for_a_limited_time() -> None:
-    assert tallies(verdict_of(A, FILLING, now=UNDECIDED_TIME - 0.1)) == "x "
+    assert tallies(verdict_of(A, FILLING, now=UNDECIDED_TIME - 0.1)) == "  "
     assert tallies(verdict_of(A, FILLING, now=UNDECIDED_TIME)) == "* "
 
 
@@ -158,7 +267,7 @@ def test_a_peer_that_was_asked_and_is_silent_holds_nothing_up() -> None:
 
 def test_a_peer_that_is_never_asked_holds_the_vote_up_for_a_limited_time() -> None:
     """After a suspend a Retry-After may still hold for a day."""
-    assert tallies(verdict_of(A, UNTRIED, now=UNDECIDED_TIME - 0.1)) == "x "
+    assert tallies(verdict_of(A, UNTRIED, now=UNDECIDED_TIME - 0.1)) == "  "
     assert tallies(verdict_of(A, UNTRIED, now=UNDECIDED_TIME)) == "* "
 
 

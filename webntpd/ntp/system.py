@@ -7,6 +7,10 @@ wrong time is worse than no time, and every consumer coasts well without us.
 A peer that was not asked yet, or has too few samples for a moment, has no vote but counts in the
 electorate. So the first of several peers to be ready, which may be the liar among them, does not
 speak for all at the start. A dead peer does not count.
+
+A newcomer, a peer that is added while there is an estimate, counts only from when it is fit: until
+then the others go on as if it were not there. That holds only while the peers that agreed before
+are still the majority of those that counted; if not, newcomers count as at the start.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -57,6 +61,8 @@ class System:
         self._horizons: dict[str, int] = {}
         self._common: Frequency | None = None
         self._agreeing: frozenset[str] = frozenset()  # peers that agreed in the last vote
+        self._electorate = 0  # peers that counted in the last vote; 0 if it gave no estimate
+        self._newcomers: frozenset[str] = frozenset()  # peers that do not count while undecided
         self._incumbent: str | None = None
         self._names: tuple[str, ...] = tuple(names)
 
@@ -67,8 +73,13 @@ class System:
 
     def configure(self, parameters: SystemParameters, names: Iterable[str]) -> None:
         """Take new parameters, and the names of the peers that there are from now on."""
+        before, self._names = self._names, tuple(names)
+        staying = self._agreeing.intersection(self._names)
+        if 0 < self._electorate < 2 * len(staying):
+            self._newcomers |= frozenset(self._names).difference(before)
+        else:
+            self._newcomers = frozenset()
         self._parameters = parameters
-        self._names = tuple(names)
         self._reports = {name: each for name, each in self._reports.items() if name in self._names}
         self._horizons = {n: each for n, each in self._horizons.items() if n in self._names}
 
@@ -76,6 +87,7 @@ class System:
         """The machine slept: X is another one now, and the peers begin anew."""
         self._reports.clear()
         self._horizons.clear()
+        self._electorate, self._newcomers = 0, frozenset()
 
     def on_report(self, report: PeerReport) -> None:
         """Take a peer's report in place of its last one. Reports of unknown peers are ignored."""
@@ -98,6 +110,8 @@ class System:
         estimates = self._estimates(now_ns)
         ballot = [report for report in self.reports if report.name not in barred]
         verdict = self._verdict(ballot, estimates, leaps, now_ns)
+        if not isinstance(verdict.estimate, Estimate):
+            self._electorate, self._newcomers = 0, frozenset()
         self._agreeing = frozenset(n for n, each in verdict.tallies.items() if each in AGREED)
         if isinstance(verdict.estimate, Estimate):
             self._incumbent = verdict.estimate.system_peer
@@ -155,16 +169,19 @@ class System:
             for report in ballot
             if report.name in fit
         ]
-        undecided = sum(is_undecided(report, now_ns) for report in ballot)
+        undecided = self._undecided(ballot, fit, now_ns)
+        self._electorate = len(candidates) + undecided
         tallies = dict.fromkeys((report.name for report in self.reports), Tally.UNFIT)
-        tallies |= dict.fromkeys(fit, Tally.FALSETICKER)
 
         def nothing(reason: NoEstimate) -> Verdict:
             return Verdict(reason, tallies, estimates, frequency=self._common)
 
         intersection = select(candidates, len(candidates) + undecided)
+        if intersection is None and undecided:
+            return nothing(NoEstimate.WAITING)  # nobody is outvoted yet
+        tallies |= dict.fromkeys(fit, Tally.FALSETICKER)
         if intersection is None:
-            return nothing(why_none(candidates, undecided))
+            return nothing(NoEstimate.NO_MAJORITY if candidates else NoEstimate.NO_PEER)
         truechimers = [each for each in candidates if intersection.meets(each)]
         tallies |= dict.fromkeys((each.name for each in truechimers), Tally.OUTLIER)
         if len(truechimers) < self._parameters.minimum_agreeing:
@@ -190,6 +207,17 @@ class System:
             leap=majority_warning([leaps[name] for name in agreeing if name in leaps]),
         )
         return Verdict(estimate, tallies, estimates, combination.weights, self._common)
+
+    def _undecided(
+        self, ballot: Sequence[PeerReport], fit: Mapping[str, PeerEstimate], now_ns: int
+    ) -> int:
+        """How many undecided peers count. Newcomers do if no peer that agreed before is fit."""
+        if self._agreeing.isdisjoint(fit):
+            self._newcomers = frozenset()
+        self._newcomers = self._newcomers.difference(fit)
+        return sum(
+            is_undecided(report, now_ns) for report in ballot if report.name not in self._newcomers
+        )
 
     def _candidate(
         self, report: PeerReport, estimate: PeerEstimate, base_ns: int, now_ns: int
@@ -239,13 +267,6 @@ def is_undecided(report: PeerReport, now_ns: int) -> bool:
         return False
     since_ns = report.began_ns if report.first_reply_ns is None else report.first_reply_ns
     return seconds_between(since_ns, now_ns) < UNDECIDED_TIME
-
-
-def why_none(candidates: Sequence[Candidate], undecided: int) -> NoEstimate:
-    """Why the selection found no intersection."""
-    if undecided:
-        return NoEstimate.WAITING
-    return NoEstimate.NO_MAJORITY if candidates else NoEstimate.NO_PEER
 
 
 def elect(speakers: Sequence[Candidate], incumbent: str | None) -> str:
