@@ -28,6 +28,7 @@ class Worker:
 
     def __init__(self, task: Task) -> None:
         self._news = task.news
+        logging.getLogger().setLevel(task.news.log_level)
         self._counters = Counters()
         self._server = Server(
             task.parameters,
@@ -54,6 +55,7 @@ class Worker:
     def _take(self, news: News) -> None:
         if news.certificate != self._news.certificate:
             self._server.renew()
+        logging.getLogger().setLevel(news.log_level)
         self._news = news
 
     async def _serve(self) -> None:
@@ -71,7 +73,6 @@ async def work() -> None:
     async with stream, aclosing(unpacked(stream)) as messages:
         async for task in messages:
             if isinstance(task, Task):
-                logging.getLogger().setLevel(task.log_level)
                 await Worker(task).run(messages)
 
 

@@ -1,5 +1,6 @@
 """Several processes that serve: started, told, counted, replaced, stopped."""
 
+import logging
 import os
 import signal
 from collections import Counter
@@ -13,7 +14,7 @@ import pytest
 import trio
 import trio.lowlevel
 
-from tests.unit.test_server_sockets import GET, SHIFT, read_reply, running
+from tests.unit.test_server_sockets import GET, LOOPBACK, SHIFT, read_reply, running
 from tests.unit.test_server_tls import certificate_of, connect_tls, write_certificate
 from webntpd.clock import ShiftedClock
 from webntpd.leap import LeapList
@@ -21,8 +22,9 @@ from webntpd.ntp.types import LeapNotice
 from webntpd.server import Counters, ServerParameters, serve
 from webntpd.server.limits import Limits
 from webntpd.server.listeners import split_address
-from webntpd.server.workers import packed, share_of, unpacked
+from webntpd.server.workers import News, Task, packed, share_of, unpacked
 from webntpd.wire import parse_reply
+from webntpd.worker import Worker
 
 TWO = ServerParameters(listen=("127.0.0.1:0",), local=True, workers=2)
 UNTIL = 60.0
@@ -102,6 +104,19 @@ async def test_a_renewed_certificate_reaches_the_workers(tmp_path: Path) -> None
             for client in before:
                 await client.send_all(GET)
                 assert (await client.receive_some()).startswith(b"HTTP/1.1 200 ")
+
+
+async def test_a_new_log_level_reaches_a_worker(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)  # and back again after the test
+    news = News(None, 0, logging.WARNING)
+    worker = Worker(Task(LOOPBACK, ShiftedClock(SHIFT), news, (), fast_paths=True))
+    assert logging.getLogger().level == logging.WARNING
+
+    async def messages() -> AsyncIterator[object]:
+        yield replace(news, log_level=logging.DEBUG)
+
+    await worker.run(messages())
+    assert logging.getLogger().level == logging.DEBUG
 
 
 @pytest.mark.parametrize("workers", [1, 2, 4, 32])

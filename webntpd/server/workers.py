@@ -52,6 +52,7 @@ class News:
 
     leap_list: LeapList | None
     certificate: int
+    log_level: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,6 @@ class Task:
     news: News
     sockets: tuple[tuple[int, bool], ...]
     fast_paths: bool
-    log_level: int
 
 
 class Workers:
@@ -149,8 +149,7 @@ class Workers:
         if process.stdin is None:
             return
         news = self._news()
-        level = logging.getLogger().level
-        task = Task(self._parameters, self._clock, news, tuple(sockets), self._fast_paths, level)
+        task = Task(self._parameters, self._clock, news, tuple(sockets), self._fast_paths)
         with suppress(trio.BrokenResourceError):  # it has ended
             await process.stdin.send_all(packed(task))
             while True:
@@ -160,7 +159,7 @@ class Workers:
                     await process.stdin.send_all(packed(news))
 
     def _news(self) -> News:
-        return News(self._leap(), self._certificate)
+        return News(self._leap(), self._certificate, logging.getLogger().level)
 
     async def _count(self, process: trio.Process) -> None:
         """Add a worker's counters to those of all."""
