@@ -384,9 +384,63 @@ def test_an_upgrade_to_something_else_is_ignored() -> None:
     assert found.status == 200
 
 
-def test_a_host_that_is_not_ascii_is_quoted() -> None:
-    found = ask('GET / HTTP/1.1\r\nHost: "ü\r\n\r\n'.encode("latin-1"))
-    assert json.loads(found.body)["id"] == '"ü'
+LONGEST_HOST = "a" * 255 + ":65535"
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "time.example",
+        "a_b.example:8080",
+        "a-b~!$&'()*+,;=%C3%BC",
+        "192.0.2.7:80",
+        "[2001:db8::1]:123",
+        "[::ffff:192.0.2.7]",
+        "[fe80::1%25eth0]:8080",  # httpx leaves the zone in
+        "[v1.a:b]",
+        "time.example:",
+        "",
+        LONGEST_HOST,
+    ],
+)
+def test_a_host_is_echoed(host: str) -> None:
+    found = ask(f"GET / HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+    assert (found.status, json.loads(found.body)["id"]) == (200, host)
+
+
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+@pytest.mark.parametrize(
+    "host",
+    [
+        '"' * 7880,
+        '"ü',
+        "ü",
+        "a b",
+        "a/b",
+        "a@b",
+        "a\\b",
+        "a%2",
+        "a:b",
+        "a:80:80",
+        "a:123456",
+        "::1",
+        "[::1",
+        "[::1]x",
+        "[]",
+        "[1::2::3]",
+        "[192.0.2.7]",
+        "[time.example]",
+        "[fe80::1%]",
+        "a" + LONGEST_HOST,
+        "[fe80::1%" + "a" * 255 + "]",
+    ],
+)
+def test_a_host_that_is_none_is_a_bad_request(host: str, version: str) -> None:
+    connection = Parts().connection()
+    request = f"GET / HTTP/{version}\r\nHost: {host}\r\n\r\n".encode("latin-1")
+    found = answer(connection.receive(request, ARRIVED))
+    assert (found.status, found.headers["connection"]) == (400, "close")
+    assert connection.closing
 
 
 def test_every_reply_is_counted() -> None:

@@ -139,6 +139,7 @@ REQUESTS = (
     GET.replace(HOST, b""),
     GET.replace(b"time.example", b"other.example"),
     GET.replace(HOST, HOST + HOST),
+    GET.replace(b"time.example", b'"time.example"'),
     GET.replace(b"\r\n", b"\n"),
     GET.replace(b"1\r\n", b"1\n"),
     GET.replace(HOST, HOST[:-2] + b"\n"),
@@ -336,7 +337,7 @@ def test_what_is_remembered_is_bounded_and_the_last_used_stays() -> None:
         teach(f"Host: {number}\r\n\r\n".encode())
     site.refresh(T0 + NS_PER_S)  # which was the last is told to the second
     assert known(HOST + b"\r\n")
-    teach(b"Host: one more\r\n\r\n")
+    teach(b"Host: one-more\r\n\r\n")
     assert known(HOST + b"\r\n")
     assert not known(b"Host: 0\r\n\r\n")
     large = b"Host: x\r\nX: " + b"x" * MAX_BLOCK + b"\r\n\r\n"

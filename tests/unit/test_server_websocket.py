@@ -22,6 +22,7 @@ from wsproto.events import (
 
 from tests.unit.server_parts import T0, Parts, answer
 from webntpd.server.connection import Connection
+from webntpd.server.limits import Limits
 from webntpd.wire import INTERLEAVED_SUBPROTOCOL, SUBPROTOCOL, parse_reply
 
 ARRIVED = T0 + 5
@@ -373,6 +374,14 @@ def test_a_departure_that_nobody_wants_to_know_is_ignored() -> None:
     output = connection.receive(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", ARRIVED)
     connection.transmitted(len(output), ARRIVED)
     assert answer(connection.receive(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", ARRIVED)).status == 200
+
+
+@pytest.mark.parametrize("host", [b"a" * 255 + b":65535", b'"' * 7880, b"a" * 65300])
+def test_a_short_message_gets_a_short_reply(host: bytes) -> None:
+    connection = Parts(limits=Limits(header_size=65536)).connection()
+    upgrade = UPGRADE.replace(b"time.example", host) + b"\r\n"
+    connection.receive(upgrade, ARRIVED)
+    assert len(connection.receive(frame(b"1"), ARRIVED)) <= 7 * 73
 
 
 def told(output: bytes) -> list[Event | int]:

@@ -123,6 +123,8 @@ class Http:
             return self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "header too long")
         if _LOOSE_LINE.search(head) is not None:
             return self._refuse(HTTPStatus.BAD_REQUEST, "a line is folded, or ends without CR")
+        if self._request.fault is not None:
+            return self._refuse(HTTPStatus.BAD_REQUEST, self._request.fault)
         names = {name for name, _ in raw.headers}
         if {b"content-length", b"transfer-encoding"} <= names:  # RFC 9112 §6.1
             return self._refuse(HTTPStatus.BAD_REQUEST, "two different lengths of one body")

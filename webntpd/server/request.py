@@ -1,9 +1,28 @@
 """What a reply depends on in a request that h11 has accepted."""
 
+import ipaddress
+import re
 from dataclasses import dataclass
 from typing import Self
 
 import h11
+
+MAX_HOST = 255
+"""Longest host without its port, bytes: that of a domain name (RFC 1035 §2.3.4)."""
+
+# RFC 9112 §3.2: Host = uri-host [ ":" port ], and RFC 3986 §3.2.2 for the host. Clients such as
+# httpx leave the zone of a link-local address in.
+_HOST = re.compile(
+    r"""
+    (?P<host>
+        \[ (?P<ipv6>[0-9A-Fa-f:.]+) (?:%(?:[\w.~-]|%[0-9A-Fa-f]{2})+)? \]
+      | \[ v[0-9A-Fa-f]+ \. [\w.~!$&'()*+,;=:-]+ \]
+      | (?:[\w.~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*
+    )
+    (?: : [0-9]{0,5} )?
+    """,
+    re.ASCII | re.VERBOSE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,7 +31,8 @@ class Request:
 
     `host` is empty where HTTP/1.0 leaves it out, `length` what Content-Length declares, `upgrade`
     says that a WebSocket is wanted, `accepts_html` that a browser opens the address as a page, and
-    `forwarded_for` is what a proxy says of its client.
+    `forwarded_for` is what a proxy says of its client. `fault` tells what makes it a bad request
+    although h11 takes it.
     """
 
     raw: h11.Request
@@ -26,16 +46,18 @@ class Request:
     length: int
     upgrade: bool
     accepts_html: bool
+    fault: str | None
 
     @classmethod
     def of(cls, raw: h11.Request) -> Self:
         path, _, query = raw.target.decode("ascii").partition("?")
+        host = _value(raw, b"host") or ""
         return cls(
             raw=raw,
             method=raw.method.decode("ascii"),
             path=path,
             query=query,
-            host=_value(raw, b"host") or "",
+            host=host,
             origin=_value(raw, b"origin"),
             forwarded_for=_value(raw, b"x-forwarded-for"),
             if_none_match=_value(raw, b"if-none-match"),
@@ -48,7 +70,20 @@ class Request:
             accepts_html=any(
                 kind.partition(";")[0].strip() == "text/html" for kind in _tokens(raw, b"accept")
             ),
+            fault=None if _is_host(host) else "Host is not a host with an optional port",
         )
+
+
+def _is_host(value: str) -> bool:
+    match = _HOST.fullmatch(value)
+    if match is None or len(match["host"]) > MAX_HOST:
+        return False
+    if match["ipv6"] is not None:
+        try:
+            ipaddress.IPv6Address(match["ipv6"])
+        except ValueError:
+            return False
+    return True
 
 
 def _value(raw: h11.Request, name: bytes) -> str | None:
