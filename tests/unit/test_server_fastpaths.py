@@ -231,6 +231,14 @@ def test_known_requests_are_answered_split_at_every_point() -> None:
         assert twins.feed(two[:place], two[place:]).count(b"HTTP/1.1 200 OK") == 2
 
 
+@pytest.mark.parametrize("size", [256, 8192])
+def test_a_known_request_is_held_to_the_size_of_a_header(size: int) -> None:
+    twins = Twins(World(limits=Limits(header_size=size)), taught=[GET])
+    longest = GET.replace(b"json", b"x" * (size - len(GET) + len(b"json")))
+    assert answer(twins.feed(longest)).status == 200
+    assert answer(twins.feed(longest.replace(b"x?", b"xx?"))).status == 431
+
+
 PLACES = st.lists(st.integers(0, 2**16), max_size=6)
 
 

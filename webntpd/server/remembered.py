@@ -13,6 +13,7 @@ from functools import partial
 
 from webntpd.server.counters import Counters
 from webntpd.server.crossorigin import CrossOrigin
+from webntpd.server.limits import Limits
 from webntpd.server.pages import PATHS
 from webntpd.server.reception import Caller
 from webntpd.server.replies import Headers, json_headers, ok_head
@@ -35,10 +36,13 @@ _REQUEST_LINE = re.compile(
 class Remembered:
     """Header blocks that h11 has accepted, those last used last, to the second."""
 
-    def __init__(self, time: TimeSource, cross_origin: CrossOrigin, counters: Counters) -> None:
+    def __init__(
+        self, time: TimeSource, cross_origin: CrossOrigin, limits: Limits, counters: Counters
+    ) -> None:
         self._time = time
         self._now_ns = time.now_ns
         self._cross_origin = cross_origin
+        self._header_size = limits.header_size
         self._counters = counters
         self._known: OrderedDict[bytes, Known] = OrderedDict()
         self._current: dict[bytes, Known] = {}  # those used in this second
@@ -46,7 +50,7 @@ class Remembered:
     def answer(self, data: bytes, caller: Caller, arrived_ns: int) -> bytes | None:
         """The reply to `data` if that is exactly one request, known, and not one too many."""
         match = _REQUEST_LINE.match(data)
-        if match is None:
+        if match is None or len(data) > self._header_size:
             return None
         block = data[match.end() :]
         known = self._current.get(block) or self._renewed(block)

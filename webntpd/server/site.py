@@ -34,7 +34,7 @@ class Site:
         self.counters = counters
         self.fast_paths = fast_paths
         self.pages = pages.load()
-        self.remembered = Remembered(time, cross_origin, counters)
+        self.remembered = Remembered(time, cross_origin, limits, counters)
 
     def refresh(self, now_ns: int) -> None:
         """To be called before requests are served: what is said for a second may have ended."""
