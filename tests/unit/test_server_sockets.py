@@ -1,6 +1,7 @@
 """The whole server on loopback, with clients that others wrote, and with clients that misbehave."""
 
 import errno
+import fcntl
 import json
 import logging
 import math
@@ -11,8 +12,9 @@ import shutil
 import socket
 import ssl
 import struct
+import termios
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -30,6 +32,7 @@ from webntpd.ntp.types import NS_PER_S
 from webntpd.server import Counters, ServerError, ServerParameters, reactor, serve
 from webntpd.server.channel import LINGER, LINGER_BYTES, READ_SIZE, Channel
 from webntpd.server.connection import Connection
+from webntpd.server.limits import Limits
 from webntpd.server.listeners import listen, split_address
 from webntpd.server.reactor import TICK
 from webntpd.wire import INTERLEAVED_SUBPROTOCOL, SUBPROTOCOL, Reply, parse_reply
@@ -40,6 +43,8 @@ UPGRADE = (
     b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
     b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
 )
+REQUESTS = READ_SIZE // len(GET)
+"""As many as the server reads at a time."""
 SHIFT = 1000.0
 LOOPBACK = ServerParameters(listen=("127.0.0.1:0",), local=True)
 
@@ -243,8 +248,9 @@ async def test_a_stop_waits_no_longer_than_its_grace(mock_clock: trio.testing.Mo
     assert server.counters.status().connections == 0
 
 
-def test_a_stop_lets_replies_get_through() -> None:
-    requests = READ_SIZE // len(GET)
+@contextmanager
+def slow_client() -> Iterator[tuple[socket.socket, Channel]]:
+    """A client that has asked for more than its window and the server's kernel take at once."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
         client = socket.socket()
@@ -255,19 +261,43 @@ def test_a_stop_lets_replies_get_through() -> None:
     parts = Parts()
     channel = Channel(served, parts.connection(), parts.clock, parts.limits, now=0.0)
     with client, served:
-        client.send(GET * requests)
+        client.send(GET * REQUESTS)
         channel.handle(select.EPOLLIN, 0.0)
-        assert channel.interest & select.EPOLLOUT  # more than the kernel takes at once
+        assert channel.interest & select.EPOLLOUT
+        yield client, channel
+
+
+def test_a_stop_lets_replies_get_through() -> None:
+    with slow_client() as (client, channel):
         channel.stop(0.0)
         replies = b""
         while piece := client.recv(65536):
             replies += piece
             channel.handle(select.EPOLLOUT, 0.0)
-        assert replies.count(b"HTTP/1.1 200 OK") == requests
+        assert replies.count(b"HTTP/1.1 200 OK") == REQUESTS
         assert replies.endswith(b"}")
         client.shutdown(socket.SHUT_WR)
         channel.handle(select.EPOLLIN | select.EPOLLRDHUP, 0.0)
         assert channel.closed
+
+
+def queued(channel: Channel) -> int:
+    queued: int
+    (queued,) = struct.unpack("i", fcntl.ioctl(channel.socket, termios.TIOCOUTQ, bytes(4)))
+    return queued
+
+
+def test_a_client_with_a_small_window_that_reads_is_not_cut() -> None:
+    """Although the kernel never says that there is room for more."""
+    patience = Limits().request_time
+    with slow_client() as (client, channel):
+        before = queued(channel)
+        assert not channel.is_overdue(patience - 1)
+        while queued(channel) == before:  # until the kernel has the acknowledgement
+            client.recv(256)
+        assert not channel.is_overdue(patience + 1)
+        assert not channel.is_overdue(2 * patience)
+        assert channel.is_overdue(2 * patience + 1)  # nothing was read since
 
 
 CHUNKED = GET.replace(b"\r\n\r\n", b"\r\nTransfer-Encoding: chunked\r\n\r\n")

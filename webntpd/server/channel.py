@@ -9,8 +9,11 @@ would make the kernel reset the connection if anything is unread, and our last w
 for closing, would be lost with it.
 """
 
+import fcntl
 import select
 import socket
+import sys
+import termios
 
 from webntpd import kernelstamps
 from webntpd.clock import Clock
@@ -42,7 +45,7 @@ class Channel:
 
     __slots__ = (
         "_clock", "_connection", "_departures", "_discarded", "_limits", "_lingering", "_patience",
-        "_requesting", "_since", "_stamped", "_unsent", "changed", "client", "closed",
+        "_queued", "_requesting", "_since", "_stamped", "_unsent", "changed", "client", "closed",
         "interest", "socket",
     )  # fmt: skip
 
@@ -69,15 +72,24 @@ class Channel:
         self._patience = limits.request_time
         self._requesting = True  # until the first request has come
         self._unsent = b""
+        self._queued = 0  # bytes that the kernel still had to send when the client's time began
         self._departures = departures  # may be stamped, if the client wants to know
         self._stamped = False
         self._lingering = False  # our side is shut down
         self._discarded = 0
 
-    @property
-    def deadline(self) -> float:
-        """The time of trio's clock at which the reactor is to close the channel."""
-        return self._since + self._patience
+    def is_overdue(self, now: float) -> bool:
+        """Whether the reactor is to close the channel, at that time of trio's clock.
+
+        The kernel asks for more only when a third of its buffer is free, which a client with a
+        small window may take minutes to free. So a client that has taken anything gets more time.
+        """
+        if now < self._since + self._patience:
+            return False
+        if self._unsent and (queued := _queued(self.socket)) < self._queued:
+            self._since, self._queued = now, queued
+            return False
+        return True
 
     def handle(self, events: int, now: float) -> None:
         """Do what epoll says is due."""
@@ -141,6 +153,7 @@ class Channel:
         if self._unsent or sent < len(output):
             if sent or not self._unsent:
                 self._since, self._patience = now, self._limits.request_time
+                self._queued = _queued(self.socket)
             self._unsent = output[sent:]
             self.interest = _WRITING if self._unsent else _READING
             self.changed = True
@@ -182,3 +195,8 @@ class Channel:
         self._discarded += size
         if not size or self._discarded > LINGER_BYTES:
             self.close()
+
+
+def _queued(sock: socket.socket) -> int:
+    """Bytes in the kernel that the other end has not taken yet (SIOCOUTQ of tcp(7), unix(7))."""
+    return int.from_bytes(fcntl.ioctl(sock, termios.TIOCOUTQ, bytes(4)), sys.byteorder)

@@ -197,7 +197,7 @@ class Reactor:
             await trio.sleep(TICK)
             now = trio.current_time()
             for fd, channel in list(self._channels.items()):
-                if channel.deadline <= now:
+                if channel.is_overdue(now):
                     channel.close()
                     self._settle(fd, channel)
             self._reception.clients.prune()
