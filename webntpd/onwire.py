@@ -19,7 +19,7 @@ out are no part of it: they are the reading's resolution, and err in one directi
 from dataclasses import dataclass, replace
 
 from webntpd.ntp.types import NS_PER_S, Formula, Provenance, Reading, Rejection, Stamp, StampSource
-from webntpd.wire import Reply, echoes
+from webntpd.wire import Reply, echoes, is_no_echo
 
 # Between a reading in user space and the wire lie a system call, the stack, and when a reply comes
 # a wake-up; between a kernel stamp and the wire, a part of the stack.
@@ -82,15 +82,23 @@ def complete(
     sent: str,
     local_precision: float,
     allow_unsynchronised: bool = False,
+    has_echoed: bool = False,
     pst_ns: int | None = None,
 ) -> Reading:
     """The reading of an exchange that `reply` answered, or Rejected.
 
     `sent` is the token in the request, `local_precision` our clock's own in seconds (RFC 5905
-    §7.3). `pst_ns` is the instant at which `reply` left, as a later reply told: it counts only
-    together with `rt`.
+    §7.3). `has_echoed` says that an earlier reply of this server echoed its token, so that this one
+    must, too: otherwise whoever cannot see the requests could forge replies without a token.
+    `pst_ns` is the instant at which `reply` left, as a later reply told: it counts only together
+    with `rt`.
     """
-    if not echoes(sent, reply.it):
+    if is_no_echo(reply.it):
+        if has_echoed:
+            raise Rejected(
+                Rejection.BOGUS, f"no echo of {sent} from a server that has echoed before"
+            )
+    elif not echoes(sent, reply.it):
         raise Rejected(Rejection.BOGUS, f"the reply answers {reply.it}, not {sent}")
     if reply.sync is False and not allow_unsynchronised:
         raise Rejected(Rejection.UNSYNCHRONISED, "the server's clock is not synchronised")

@@ -14,6 +14,7 @@ over to RAW from the pairs that user space reads before and after it.
 One task may send while another receives; two of the same kind may not.
 """
 
+import math
 import socket
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -124,6 +125,10 @@ def detach(stream: trio.SocketStream) -> socket.socket:
     return sock
 
 
+class FloodError(trio.BrokenResourceError):
+    """More was received than was expected."""
+
+
 class TimestampedStream(trio.abc.HalfCloseableStream):
     """A trio stream over a connected, non-blocking TCP socket, which it owns from now on.
 
@@ -140,6 +145,7 @@ class TimestampedStream(trio.abc.HalfCloseableStream):
         self._sending = False
         self._eof_sent = False
         self._least_round_trip: float | None = None
+        self._last_expected: float = math.inf
         pair = read_pair(clock)
         self._last_pair = pair
         self.last_sent = Departure(0, pair, pair)
@@ -190,6 +196,14 @@ class TimestampedStream(trio.abc.HalfCloseableStream):
             self._eof_sent = True
             self._socket.shutdown(socket.SHUT_WR)
 
+    def expect(self, size: int) -> None:
+        """Receive at most `size` bytes from now on, until this is called again.
+
+        receive_some raises FloodError beyond that. TLS above reads whatever comes until there is
+        something to hand over, so only here can its own messages be bounded.
+        """
+        self._last_expected = self.last_received.end + size
+
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         await trio.lowlevel.checkpoint()
         self._check_open()
@@ -211,6 +225,8 @@ class TimestampedStream(trio.abc.HalfCloseableStream):
             end = self.last_received.end + len(data)
             kernel = self._kernel_arrival(kernel_ns, before, pair)
             self.last_received = Arrival(end, _arrived(pair), kernel)
+            if end > self._last_expected:
+                raise FloodError(f"more than was expected: byte {end} of this connection")
         return data
 
     def _kernel_arrival(self, kernel_ns: int | None, before: Pair, after: Pair) -> Stamp | None:

@@ -115,18 +115,26 @@ def echoes(sent: str, it: str | None) -> bool:
     """Whether a reply's `it` belongs to the request that sent `sent`.
 
     A server may have echoed fewer digits, cut or rounded, down to milliseconds, and may have left
-    out trailing zeros; within the digits it has, it must be equal. None and 0 are believed: a
-    server that does not echo says so.
+    out trailing zeros; within the digits it has, it must be equal.
     """
-    if it is None or it == sent:
+    if it is None:
+        return False
+    if it == sent:
         return True
     try:
-        echo_ns = parse_timestamp(it)
-        difference_ns = abs(echo_ns - parse_timestamp(sent))
+        difference_ns = abs(parse_timestamp(it) - parse_timestamp(sent))
     except WireError:
         return False
     echoed_digits = max(_fraction_digits(it), _LEAST_ECHOED_DIGITS)
-    return echo_ns == 0 or difference_ns < 10 ** (_FRACTION_DIGITS - echoed_digits)
+    return difference_ns < int(10 ** (_FRACTION_DIGITS - echoed_digits))
+
+
+def is_no_echo(it: str | None) -> bool:
+    """Whether a reply's `it`, missing or 0, says that the server echoes nothing."""
+    try:
+        return it is None or parse_timestamp(it) == 0
+    except WireError:
+        return False
 
 
 def _fraction_digits(text: str) -> int:

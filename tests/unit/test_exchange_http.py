@@ -282,6 +282,24 @@ async def test_bad_input_gets_one_named_rejection(
     assert failure.retry_after is None
 
 
+async def test_a_peer_that_echoed_once_is_held_to_it(
+    nursery: trio.Nursery, exchange_to: ExchangeTo
+) -> None:
+    async def script(visitor: Visitor) -> None:
+        for it in ("0", "", None, "0", "", None):
+            token = await visitor.token()
+            await visitor.send(
+                http_response(reply_json(token) if it is None else reply_json(token, it=it))
+            )
+
+    exchange = exchange_to((await serve(nursery, script)).url("http"))
+    for _ in range(3):
+        await measure(exchange)
+    with pytest.raises(ExchangeError, match="has echoed before") as caught:
+        await measure(exchange)
+    assert caught.value.failure.rejection is Rejection.BOGUS
+
+
 async def test_a_failure_closes_the_connection_and_the_next_measure_opens_one(
     nursery: trio.Nursery,
     exchange_to: ExchangeTo,

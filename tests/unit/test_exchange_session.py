@@ -1,7 +1,6 @@
 """Which stamps a WebSocket session takes for a message's, among other traffic."""
 
 import ssl
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -18,7 +17,7 @@ from tests.unit.conftest import ExchangeTo
 from webntpd.clock import Pair, SystemClock
 from webntpd.exchange import ExchangeError
 from webntpd.exchange.dial import Link
-from webntpd.exchange.session import Session, is_one_frame, open_session
+from webntpd.exchange.session import FrameCounter, Session, is_one_frame, open_session
 from webntpd.ntp.types import Rejection, Stamp, StampSource
 from webntpd.timestamping import Arrival, Departure
 
@@ -78,6 +77,9 @@ class Instant(trio.abc.Stream):
 
     def least_round_trip(self) -> float | None:
         return 0.25
+
+    def expect(self, size: int) -> None:
+        pass
 
     def close(self) -> None:
         self._segments.clear()
@@ -181,16 +183,64 @@ async def test_the_kernels_stamp_is_taken_under_tls_too(
     assert server.connections == 1
 
 
-def frames(payload: int) -> Iterator[int]:
-    """The sizes of an unmasked frame of `payload` bytes, by wsproto."""
+def frame_of(payload: int) -> bytes:
+    """An unmasked frame of `payload` bytes, by wsproto."""
     server = wsproto.connection.Connection(wsproto.ConnectionType.SERVER)
-    yield len(server.send(TextMessage("x" * payload)))
+    return server.send(TextMessage("x" * payload))
 
 
 @given(st.integers(0, 4096), st.integers(-4096, 4096), st.booleans())
 def test_one_frame_is_told_from_more_and_from_less(payload: int, more: int, tls: bool) -> None:
-    [frame] = frames(payload)
+    frame = len(frame_of(payload))
     assert is_one_frame(frame, payload, tls=False)
     assert is_one_frame(frame + more, payload, tls=False) == (more == 0)
     # 21 bytes is the least that a record of TLS adds, and 2 the shortest frame.
     assert is_one_frame(frame + more, payload, tls=True) == (0 < more < 2 * 21 + 2)
+
+
+@given(st.lists(st.integers(0, 70_000), max_size=6), st.data())
+def test_frames_are_counted_however_they_are_cut_into_pieces(
+    payloads: list[int], data: st.DataObject
+) -> None:
+    stream = b"".join(frame_of(payload) for payload in payloads)
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=8)))
+    counter = FrameCounter()
+    pieces = zip([0, *cuts], [*cuts, len(stream)], strict=True)
+    assert sum(counter.feed(stream[begin:end]) for begin, end in pieces) == len(payloads)
+
+
+def test_frames_are_counted_byte_by_byte() -> None:
+    counter = FrameCounter()
+    stream = frame_of(0) + frame_of(125) + frame_of(126) + frame_of(65_536) + frame_of(1)
+    assert sum(counter.feed(stream[at : at + 1]) for at in range(len(stream))) == 5
+
+
+class Pinging(Instant):
+    """Pings every ten seconds, as servers do to keep a connection."""
+
+    async def ping_for(self, seconds: float) -> None:
+        end = trio.current_time() + seconds
+        while trio.current_time() < end:
+            self._segments.append(self._server.send(Ping()))
+            self._readers.unpark_all()
+            await trio.sleep(10)
+
+
+async def test_the_pings_of_a_long_pause_are_no_flood(
+    nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
+) -> None:
+    stream = Pinging(TextMessage("the answer"))
+    session = await session_over(nursery, stream)
+    await stream.ping_for(100_000)
+    await session.ask("the question")
+    assert not session.is_closed
+    nursery.cancel_scope.cancel()
+
+
+async def test_pings_that_come_at_once_are_a_flood(nursery: trio.Nursery) -> None:
+    session = await session_over(nursery, Instant(TextMessage("the answer"), *[Ping()] * 64))
+    await session.ask("the question")
+    await trio.testing.wait_all_tasks_blocked()
+    assert session.is_closed
+    assert session.flooded is not None
+    assert session.flooded.failure.rejection is Rejection.PROTOCOL

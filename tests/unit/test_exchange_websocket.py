@@ -1,7 +1,9 @@
 """The WebSocket exchange against scripted servers, frame by frame."""
 
 import socket
+import ssl
 import struct
+from pathlib import Path
 
 import pytest
 import trio
@@ -12,6 +14,7 @@ from tests.fakes.server import (
     FakeSocket,
     Script,
     Visitor,
+    always_right,
     always_right_socket,
     http_response,
     reply_json,
@@ -198,6 +201,74 @@ async def test_a_hang_up_within_a_later_frame_is_a_failure(
     await measure(exchange)
     assert await failure_of(exchange) == Failure(Rejection.CLOSED, "the server hung up")
     assert (await measure(exchange)).first
+
+
+def floods(frames: bytes) -> Script:
+    """Answers every message, and sends `frames` a thousand times behind the first answer."""
+
+    async def script(visitor: Visitor) -> None:
+        websocket = FakeSocket(visitor)
+        await websocket.accept()
+        await websocket.reply(reply_json(await websocket.token()))
+        await visitor.send(frames * 1000)
+        while True:
+            await websocket.reply(reply_json(await websocket.token()))
+
+    return script
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [b"\x8a\x00", b"\x89\x00", b"\x01\x00" + b"\x00\x00" * 9],
+    ids=["pong", "ping", "empty"],
+)
+async def test_a_server_that_floods_is_dropped_and_the_next_measure_says_so(
+    nursery: trio.Nursery, exchange_to: ExchangeTo, frames: bytes
+) -> None:
+    server = await serve(nursery, floods(frames))
+    exchange = exchange_to(server.url("ws"))
+    failures = []
+    for _ in range(2):  # the flood may overtake the first answer
+        try:
+            await measure(exchange)
+        except ExchangeError as error:
+            failures.append(error.failure.rejection)
+        await trio.testing.wait_all_tasks_blocked(0.01)
+    assert failures[:1] == [Rejection.PROTOCOL]
+
+
+@pytest.mark.parametrize("scheme", ["https", "wss"])
+async def test_a_server_that_floods_below_tls_is_dropped(
+    nursery: trio.Nursery,
+    exchange_to: ExchangeTo,
+    context: ssl.SSLContext,
+    ca_file: Path,
+    scheme: str,
+) -> None:
+    context.num_tickets = 2000  # TLS sends them behind its handshake
+    script = always_right if scheme == "https" else always_right_socket
+    server = await serve(nursery, script, context=context)
+    failure = await failure_of(exchange_to(server.url(scheme), ca_file=ca_file))
+    assert failure.rejection is Rejection.PROTOCOL
+
+
+async def test_a_peer_that_echoed_once_is_held_to_it(
+    nursery: trio.Nursery, exchange_to: ExchangeTo
+) -> None:
+    async def script(visitor: Visitor) -> None:
+        websocket = FakeSocket(visitor)
+        await websocket.accept()
+        for it in ("0", "", None, "0.000", ""):
+            token = await websocket.token()
+            await websocket.reply(reply_json(token) if it is None else reply_json(token, it=it))
+        await visitor.until_closed()
+
+    exchange = exchange_to((await serve(nursery, script)).url("ws"))
+    for _ in range(3):
+        await measure(exchange)
+    failure = await failure_of(exchange)
+    assert failure.rejection is Rejection.BOGUS
+    assert "has echoed before" in failure.detail
 
 
 async def test_messages_that_nobody_asked_for_leave_no_task_behind(nursery: trio.Nursery) -> None:

@@ -331,7 +331,9 @@ def test_a_reachable_peer_that_fails_otherwise_keeps_its_interval() -> None:
     assert script.report.poll == 4
 
 
-@pytest.mark.parametrize("rejection", [Rejection.HTTP_STATUS, Rejection.HANDSHAKE])
+@pytest.mark.parametrize(
+    "rejection", [Rejection.HTTP_STATUS, Rejection.HANDSHAKE, Rejection.PROTOCOL]
+)
 def test_a_server_that_refuses_is_polled_more_rarely_at_once(rejection: Rejection) -> None:
     script = single()
     script.run_poll()

@@ -248,6 +248,13 @@ def test_a_reply_to_another_request_is_bogus() -> None:
     assert rejection_of(replace(REPLY, it="1489224472.995565")) is Rejection.BOGUS
 
 
+@pytest.mark.parametrize("it", [None, "0", "0.000"])
+def test_a_reply_without_an_echo_is_bogus_only_of_a_server_that_has_echoed(it: str | None) -> None:
+    reply = replace(REPLY, it=it)
+    assert completed(reply).t2_ns == completed(REPLY).t2_ns
+    assert rejection_of(reply, has_echoed=True) is Rejection.BOGUS
+
+
 @pytest.mark.parametrize("it", [None, "0.000000"])
 def test_a_reply_that_does_not_say_what_it_answers_is_used(it: str | None) -> None:
     assert completed(replace(REPLY, it=it)) == completed()

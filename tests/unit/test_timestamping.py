@@ -21,6 +21,7 @@ from webntpd.timestamping import (
     MAX_DEPARTURES,
     Arrival,
     Departure,
+    FloodError,
     RawBounds,
     TimestampedStream,
     carry,
@@ -80,6 +81,17 @@ async def test_it_is_a_half_closeable_stream_as_trio_understands_it() -> None:
         return pair
 
     await trio.testing.check_half_closeable_stream(make_pair, make_clogged_pair)
+
+
+async def test_no_more_is_received_than_was_expected(pair: Ends) -> None:
+    stream, peer = pair
+    await peer.send_all(b"12345678")
+    stream.expect(4)
+    assert await stream.receive_some(4) == b"1234"
+    stream.expect(3)
+    assert await stream.receive_some(3) == b"567"
+    with pytest.raises(FloodError):
+        await stream.receive_some(1)
 
 
 async def test_bytes_are_counted_and_stamped_in_either_direction(pair: Ends) -> None:

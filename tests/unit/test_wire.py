@@ -18,6 +18,7 @@ from webntpd.wire import (
     echoes,
     format_timestamp,
     format_token,
+    is_no_echo,
     parse_http_date,
     parse_reply,
     parse_request,
@@ -176,8 +177,16 @@ def test_an_echo_that_lost_digits_or_trailing_zeros_is_recognised(ns: int, digit
 
 
 @pytest.mark.parametrize("it", [None, "0", "0.000000", "-0"])
-def test_a_server_that_does_not_echo_is_believed(it: str | None) -> None:
-    assert echoes("1489217288.328757", it)
+def test_a_server_that_does_not_echo_is_told_from_one_that_echoes_something_else(
+    it: str | None,
+) -> None:
+    assert is_no_echo(it)
+    assert not echoes("1489217288.328757", it)
+
+
+@pytest.mark.parametrize("it", ["1489217288.328757", "1", "tick"])
+def test_anything_that_is_not_zero_is_meant_as_an_echo(it: str) -> None:
+    assert not is_no_echo(it)
 
 
 @pytest.mark.parametrize("it", ["1489217288.328757", "1.489217288328757e9", "1489217288.329"])

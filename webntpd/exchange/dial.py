@@ -24,6 +24,12 @@ from webntpd.timestamping import Departure, TimestampedStream, detach
 
 logger = logging.getLogger(__name__)
 
+MAX_RECEIVED = 2**18
+"""Most that a connection receives, bytes on the wire, to be opened and then for each request.
+
+It covers the pings of a patient server: one every 20 s for the longest poll of 36 h.
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Link:
@@ -35,6 +41,10 @@ class Link:
     stream: trio.abc.Stream
     stamped: TimestampedStream
     direct: bool
+
+    def expect_reply(self) -> None:
+        """Call before each request: it may bring MAX_RECEIVED bytes."""
+        self.stamped.expect(MAX_RECEIVED)
 
     def trip(self, sent: Departure, t4: Stamp, *, first: bool) -> Trip:
         """Our side of an exchange that is complete just now."""
@@ -81,6 +91,7 @@ class Dialer:
                 raise failed(Rejection.CONNECT, f"{host}:{port}: {_reasons(error)}") from error
         wanted = self._parameters.kernel_timestamps
         stamped = TimestampedStream(detach(stream), self._clock, kernel=wanted)
+        stamped.expect(MAX_RECEIVED)
         if wanted and not stamped.kernel:
             tell_of_refusal()
         return stamped

@@ -14,6 +14,7 @@ import trio
 from webntpd import wire
 from webntpd.exchange import ExchangeError
 from webntpd.ntp.types import NS_PER_S, Failure, Rejection
+from webntpd.timestamping import FloodError
 
 MAX_SHOWN = 300  # characters of a failure's detail
 
@@ -41,6 +42,8 @@ def step(name: str, timeout: float) -> Iterator[None]:
 
 def broken(error: Exception) -> ExchangeError:
     """A stream that broke: TLS says why as its cause, and so does a socket by its message."""
+    if isinstance(error, FloodError):
+        return failed(Rejection.PROTOCOL, str(error))
     cause = error.__cause__
     if isinstance(cause, ssl.SSLError):
         return failed(Rejection.TLS, tls_reason(cause))

@@ -9,7 +9,7 @@ from webntpd.clock import Clock
 from webntpd.exchange import ExchangeParameters
 from webntpd.exchange.dial import Dialer
 from webntpd.exchange.httpclient import HttpClient
-from webntpd.exchange.reply import complete, parse_reply
+from webntpd.exchange.reply import ReplyJudge, parse_reply
 from webntpd.ntp.types import Reading
 
 ACCEPTED = frozenset({200})
@@ -19,8 +19,8 @@ class HttpExchange:
     """An exchange by GET. See `webntpd.exchange.Exchange`."""
 
     def __init__(self, parameters: ExchangeParameters, clock: Clock) -> None:
-        self._parameters = parameters
         self._clock = clock
+        self._judge = ReplyJudge(parameters, clock)
         dialer = Dialer(parameters, clock)
         self._path = dialer.url.raw_path.partition(b"?")[0]
         self._client = HttpClient(dialer, parameters.timeout, clock)
@@ -31,13 +31,7 @@ class HttpExchange:
             answer = await self._client.ask(
                 "GET", b"%s?%s" % (self._path, token.encode()), ACCEPTED
             )
-            reading = complete(
-                parse_reply(answer.body),
-                answer.trip,
-                sent=token,
-                parameters=self._parameters,
-                clock=self._clock,
-            )
+            reading = self._judge.complete(parse_reply(answer.body), answer.trip, sent=token)
         return [reading]
 
     async def aclose(self) -> None:

@@ -135,6 +135,7 @@ class _Connection:
     ) -> Answer:
         first, self._fresh = self._fresh, False
         self._stream.received = 0
+        self._link.expect_reply()
         try:
             response = await self._http.handle_async_request(request)
             headers = httpx.Headers(response.headers)

@@ -16,25 +16,30 @@ def parse_reply(body: bytes) -> wire.Reply:
         return wire.parse_reply(body)
 
 
-def complete(
-    reply: wire.Reply,
-    trip: onwire.Trip,
-    *,
-    sent: str,
-    parameters: ExchangeParameters,
-    clock: Clock,
-    pst_ns: int | None = None,
-) -> Reading:
-    """As onwire.complete, with an exchange's parameters. Raises ExchangeError."""
-    with named_rejections():
-        return onwire.complete(
-            reply,
-            trip,
-            sent=sent,
-            local_precision=clock.precision,
-            allow_unsynchronised=parameters.allow_unsynchronised,
-            pst_ns=pst_ns,
-        )
+class ReplyJudge:
+    """Makes readings of one server's replies, and remembers whether the server echoes tokens."""
+
+    def __init__(self, parameters: ExchangeParameters, clock: Clock) -> None:
+        self._parameters = parameters
+        self._clock = clock
+        self._has_echoed = False
+
+    def complete(
+        self, reply: wire.Reply, trip: onwire.Trip, *, sent: str, pst_ns: int | None = None
+    ) -> Reading:
+        """As onwire.complete, with an exchange's parameters. Raises ExchangeError."""
+        with named_rejections():
+            reading = onwire.complete(
+                reply,
+                trip,
+                sent=sent,
+                local_precision=self._clock.precision,
+                allow_unsynchronised=self._parameters.allow_unsynchronised,
+                has_echoed=self._has_echoed,
+                pst_ns=pst_ns,
+            )
+        self._has_echoed |= wire.echoes(sent, reply.it)
+        return reading
 
 
 @contextmanager

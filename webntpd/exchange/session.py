@@ -31,6 +31,14 @@ HEADERS = [(b"User-Agent", f"webntpd/{__version__}".encode())]
 GOODBYE = 1.0
 """How long closing may take, s: the server's answer to it is a courtesy."""
 
+FRAMES_AT_ONCE = 64
+FRAMES_PER_SECOND = 1.0
+"""A server may send this many frames for each of our messages, and so many more as time goes by:
+an answer, perhaps in fragments, and the pings of an idle connection."""
+
+# RFC 6455 §5.2: these two sizes say that the real one follows, in so many bytes.
+_LENGTH_BYTES = {126: 2, 127: 8}
+
 # RFC 6455 §7.4.1: the connection was lost; a message or frame was at fault; a message too big.
 _LOST_CODE = 1006
 _PROTOCOL_CODES = {1002, 1003, 1007}
@@ -70,6 +78,12 @@ class Session:
         return self._channel.closed or self._socket.closed is not None
 
     @property
+    def flooded(self) -> ExchangeError | None:
+        """The failure, if the session was closed because the server sent too much."""
+        error = self._channel.error
+        return error if error and error.failure.rejection is Rejection.PROTOCOL else None
+
+    @property
     def cut_short(self) -> bool:
         """True if the server hung up within an answer, and not between two."""
         reason = self._socket.closed
@@ -79,7 +93,7 @@ class Session:
         """Send a message and wait for the next one. Raises ExchangeError."""
         first, self._fresh = self._fresh, False
         stamped = self._channel.link.stamped
-        self._channel.received = 0
+        self._channel.begin_exchange()
         before = stamped.last_received.end
         try:
             if self.subprotocol == wire.INTERLEAVED_SUBPROTOCOL:
@@ -180,8 +194,34 @@ async def _keep(
         channel.close()
 
 
+class FrameCounter:
+    """Counts the frames of a stream without reading them (RFC 6455 §5.2). A server masks none."""
+
+    def __init__(self) -> None:
+        self._unread = b""  # the beginning of a header that is not whole yet
+        self._left = 0  # bytes of the current frame that are still to come
+
+    def feed(self, data: bytes) -> int:
+        """Count the frames whose header is complete with `data`."""
+        data = self._unread + data
+        at = frames = 0
+        while True:
+            step = min(self._left, len(data) - at)
+            at += step
+            self._left -= step
+            size = data[at + 1] & 0x7F if at + 2 <= len(data) else 0
+            header = 2 + _LENGTH_BYTES.get(size, 0)
+            if at + header > len(data):
+                self._unread = data[at:]
+                return frames
+            self._left = header + (
+                size if header == 2 else int.from_bytes(data[at + 2 : at + header])
+            )
+            frames += 1
+
+
 class _Channel(trio.abc.Stream):
-    """A link as trio-websocket sees it. `received` counts bytes since someone last set it to 0."""
+    """A link as trio-websocket sees it. `received` counts bytes since the exchange began."""
 
     def __init__(self, link: Link, clock: Clock) -> None:
         self.link = link
@@ -193,6 +233,15 @@ class _Channel(trio.abc.Stream):
         self.closed = False
         self.received = 0
         self.error: ExchangeError | None = None
+        self._frames: FrameCounter | None = None  # there are none before the answer to the upgrade
+        self._frame_count = 0
+        self._began = trio.current_time()
+
+    def begin_exchange(self) -> None:
+        """Call before each message of ours: what the server may send is counted from here on."""
+        self.received = self._frame_count = 0
+        self._began = trio.current_time()
+        self.link.expect_reply()
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         try:
@@ -203,9 +252,20 @@ class _Channel(trio.abc.Stream):
                 raise self.error from error
             raise
         self.received += len(data)
-        if not self.opened:
+        if self._frames is not None:
+            self._count(self._frames, data)
+        elif not self.opened:
             self._judge(data)
         return data
+
+    def _count(self, frames: FrameCounter, data: bytes) -> None:
+        """Give the connection up if the server sends more frames than it may."""
+        self._frame_count += frames.feed(data)
+        allowed = FRAMES_AT_ONCE + FRAMES_PER_SECOND * (trio.current_time() - self._began)
+        if self._frame_count > allowed:
+            detail = f"the server sent {self._frame_count} WebSocket frames for one message"
+            self.error = failed(Rejection.PROTOCOL, detail)
+            raise trio.BrokenResourceError(detail)
 
     def _judge(self, data: bytes) -> None:
         """Raise ExchangeError as soon as `data` shows that there will be no WebSocket."""
@@ -216,6 +276,9 @@ class _Channel(trio.abc.Stream):
             event = self._upgrade.next_event()
         except h11.RemoteProtocolError as error:
             raise failed(Rejection.PROTOCOL, str(error)) from error
+        if isinstance(event, h11.InformationalResponse) and event.status_code == 101:
+            self._frames = FrameCounter()
+            self._count(self._frames, self._upgrade.trailing_data[0])
         if isinstance(event, h11.Response):
             if 200 <= event.status_code < 300:
                 detail = f"the answer to the upgrade is {event.status_code}, not 101"

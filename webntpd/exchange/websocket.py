@@ -16,7 +16,7 @@ from webntpd.clock import Clock
 from webntpd.exchange import ExchangeError, ExchangeParameters
 from webntpd.exchange.dial import Dialer
 from webntpd.exchange.failure import failed, step
-from webntpd.exchange.reply import complete, parse_reply
+from webntpd.exchange.reply import ReplyJudge, parse_reply
 from webntpd.exchange.session import Session, open_session
 from webntpd.ntp.types import Reading, Rejection
 from webntpd.onwire import Trip
@@ -38,6 +38,7 @@ class WebSocketExchange:
     def __init__(self, parameters: ExchangeParameters, clock: Clock, nursery: trio.Nursery) -> None:
         self._parameters = parameters
         self._clock = clock
+        self._judge = ReplyJudge(parameters, clock)
         self._nursery = nursery
         self._dialer = Dialer(parameters, clock)
         self._session: Session | None = None
@@ -84,7 +85,9 @@ class WebSocketExchange:
             raise failed(Rejection.DISORDERED, "the server says that a reply left after the next")
         if following.pst_ns < exchanged.reply.st_ns:
             raise failed(Rejection.DISORDERED, "the server says that a reply left before its time")
-        return self._complete(exchanged.token, exchanged.trip, exchanged.reply, following.pst_ns)
+        return self._judge.complete(
+            exchanged.reply, exchanged.trip, sent=exchanged.token, pst_ns=following.pst_ns
+        )
 
     async def _exchange(self) -> tuple[_Exchanged, Session]:
         """Make an exchange over the connection that there is, or else over a new one."""
@@ -101,9 +104,12 @@ class WebSocketExchange:
         """An exchange over a connection that has been idle; None when the server has closed it.
 
         Servers close what is idle when they like (the reference after 60 s), so that it is no
-        failure: not even when our message crosses the closing on its way.
+        failure: not even when our message crosses the closing on its way. That the server flooded
+        us meanwhile is one.
         """
         if session.is_closed:
+            if session.flooded is not None:
+                raise session.flooded
             return None
         try:
             return await self._exchange_on(session)
@@ -117,19 +123,7 @@ class WebSocketExchange:
         with step("the reply", self._parameters.timeout):
             round_trip = await session.ask(token)
         reply, trip = parse_reply(round_trip.answer), round_trip.trip
-        return _Exchanged(token, trip, reply, self._complete(token, trip, reply))
-
-    def _complete(
-        self, token: str, trip: Trip, reply: wire.Reply, pst_ns: int | None = None
-    ) -> Reading:
-        return complete(
-            reply,
-            trip,
-            sent=token,
-            parameters=self._parameters,
-            clock=self._clock,
-            pst_ns=pst_ns,
-        )
+        return _Exchanged(token, trip, reply, self._judge.complete(reply, trip, sent=token))
 
     async def _open(self) -> Session:
         offered = [wire.SUBPROTOCOL]

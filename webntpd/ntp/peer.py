@@ -53,8 +53,9 @@ MAX_RETRY_AFTER = 86_400.0
 REACH_BITS = 0xFF
 SUSPEND_UNCERTAINTY = 2e-6
 """After a suspend the oscillator's frequency is known no better than this, s/s: it has cooled."""
-REFUSALS = {Rejection.HTTP_STATUS, Rejection.HANDSHAKE}
-"""A server that does not want the load may fail in these ways."""
+REFUSALS = {Rejection.HTTP_STATUS, Rejection.HANDSHAKE, Rejection.PROTOCOL}
+"""Failures after which to ask more seldom, though the server is reachable: it does not want the
+load, or it breaks the protocol, and costs us load itself."""
 
 
 class Peer:
