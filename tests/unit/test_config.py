@@ -170,6 +170,7 @@ def test_every_key_arrives_where_it_belongs(write: Write, tmp_path: Path) -> Non
             [[refclock]]
             type = "shm"
             unit = 5
+            owners = ["root", "123"]
             [[refclock]]
             type = "sock"
             path = "/run/x.sock"
@@ -215,7 +216,7 @@ def test_every_key_arrives_where_it_belongs(write: Write, tmp_path: Path) -> Non
     )
     assert config.peers[1].name == "ws://b.example"
     assert config.refclocks == (
-        RefclockSpec(ShmParameters(5)),
+        RefclockSpec(ShmParameters(5, frozenset({0, 123}))),
         RefclockSpec(SockParameters(Path("/run/x.sock")), "a"),
     )
     assert config.system == SystemParameters(minimum_agreeing=1)
@@ -415,6 +416,14 @@ PEER = '[[peer]]\nurl = "ws://a"\n'
         (
             '[[refclock]]\ntype = "shm"\n[[refclock]]\ntype = "shm"\nunit = 2',
             "[[refclock]] #2 unit: another refclock has the same",
+        ),
+        (
+            '[[refclock]]\ntype = "shm"\nowners = ["0"]\n[[refclock]]\ntype = "shm"',
+            "[[refclock]] #2 unit: another refclock has the same",
+        ),
+        (
+            '[[refclock]]\ntype = "shm"\nowners = ["no such user"]',
+            "[[refclock]] #1 owners: there is no user 'no such user'",
         ),
         (
             '[[refclock]]\ntype = "sock"\n[[refclock]]\ntype = "sock"',

@@ -5,6 +5,7 @@ import errno
 import logging
 import os
 import pwd
+import re
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from webntpd.ntp.types import Leap, Publication
-from webntpd.refclock import RefclockError, sysvipc
+from webntpd.refclock import sysvipc
 from webntpd.refclock.shm import Segment, ShmRefclock, ShmTime, precision_exponent
 
 IPC_RMID = 0
@@ -272,19 +273,125 @@ def test_a_segment_that_others_can_write_is_used_with_a_warning(
     refclock.close()
 
 
+def problem_of(segments: Segments) -> str:
+    """What the status says of an output that could not be opened."""
+    refclock = ShmRefclock(segments.unit)
+    refclock.open()
+    assert refclock.status.published == 0
+    refclock.close()
+    return str(refclock.status.problem)
+
+
 def test_a_forbidden_segment_names_key_owner_mode_and_remedy(segments: Segments) -> None:
     segments.create(0o000)
     owner = pwd.getpwuid(os.geteuid()).pw_name
-    with unprivileged(), pytest.raises(RefclockError) as caught:
-        ShmRefclock(segments.unit).open()
-    for part in (f"{segments.key:#x}, owner {owner}, mode 0000", f"ipcrm -M {segments.key:#x}"):
-        assert part in str(caught.value)
+    with unprivileged():
+        problem = problem_of(segments)
+    for part in (
+        f"cannot attach to shared memory, key {segments.key:#x}, owner {owner}, mode 0000",
+        f"ipcrm -M {segments.key:#x}",
+    ):
+        assert part in problem
 
 
-def test_a_segment_of_another_size_is_refused(segments: Segments) -> None:
+def test_a_segment_of_another_size_says_so_and_what_to_do(segments: Segments) -> None:
     segments.create(0o600, size=95)
-    with pytest.raises(RefclockError, match="mode 0600: Invalid argument"):
-        ShmRefclock(segments.unit).open()
+    problem = problem_of(segments)
+    assert "mode 0600: it has fewer than the 96 bytes of a refclock; stop" in problem
+    assert f"ipcrm -M {segments.key:#x}" in problem
+
+
+def test_an_output_that_could_not_be_opened_is_tried_again(
+    segments: Segments, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    segments.create(0o600, size=95)
+    refclock = ShmRefclock(segments.unit)
+    refclock.open()
+    refclock.publish(sample(1))
+    assert (refclock.status.published, refclock.status.failures) == (0, 1)
+    segments.remove()
+    refclock.publish(sample(2))
+    assert segments.fields()[9] == 1
+    assert (refclock.status.published, refclock.status.problem) == (1, None)
+    assert caplog.text.count("fewer than the 96 bytes") == 1
+    assert "publishing again" in caplog.text
+    refclock.close()
+
+
+def give_away(segments: Segments, uid: int) -> None:
+    """Change a segment's owner, as its creator may; the creator stays."""
+    shmid = sysvipc.get(segments.key, 0, 0)
+    found = sysvipc._ShmidDs()
+    found.uid, found.mode = uid, 0o666
+    assert ctypes.CDLL(None).shmctl(shmid, 1, ctypes.byref(found)) == 0  # IPC_SET
+
+
+STRANGER = 60_123  # nobody's number
+
+
+def create_as(segments: Segments, uid: int, mode: int = 0o666) -> None:
+    os.seteuid(uid)
+    try:
+        segments.create(mode)
+    finally:
+        os.seteuid(0)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be several users")
+@pytest.mark.parametrize("mode", [0o666, 0o600])
+@pytest.mark.parametrize("disguised", [False, True])
+def test_a_strangers_segment_is_refused_and_left_alone(
+    segments: Segments, mode: int, disguised: bool
+) -> None:
+    create_as(segments, STRANGER, mode)
+    if disguised:
+        give_away(segments, 0)
+    before = segments.read()
+    refclock = ShmRefclock(segments.unit)
+    refclock.open()
+    refclock.publish(sample())
+    problem = str(refclock.status.problem)
+    assert (f"owner root, creator {STRANGER}," if disguised else f"owner {STRANGER},") in problem
+    assert "owners" in problem
+    assert f"ipcrm -M {segments.key:#x}" in problem
+    assert (refclock.status.published, refclock.status.failures) == (0, 1)
+    assert segments.read() == before
+    segments.remove()
+    refclock.publish(sample(2))
+    assert refclock.status.problem is None
+    assert segments.fields()[9] == 1
+    refclock.close()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be several users")
+def test_our_own_segment_that_has_got_a_strange_owner_is_refused(segments: Segments) -> None:
+    segments.create(0o666)
+    give_away(segments, STRANGER)
+    assert f"owner {STRANGER}" in problem_of(segments)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be several users")
+def test_an_unprivileged_daemon_refuses_strangers_and_takes_roots(segments: Segments) -> None:
+    create_as(segments, STRANGER, 0o600)
+    with unprivileged():  # and so may not even attach
+        assert f"refusing shared memory, key {segments.key:#x}, owner {STRANGER}," in problem_of(
+            segments
+        )
+    segments.remove()
+    segments.create(0o666)
+    with unprivileged():
+        assert problem_of(segments) == "None"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be several users")
+def test_a_segment_of_a_user_who_is_named_is_taken(segments: Segments) -> None:
+    create_as(segments, STRANGER)
+    refclock = ShmRefclock(segments.unit, owners=frozenset({STRANGER}))
+    refclock.open()
+    refclock.publish(sample())
+    assert segments.fields()[9] == 1
+    refclock.close()
 
 
 def test_a_segment_that_cannot_be_made_is_an_error_with_its_key(
@@ -295,8 +402,9 @@ def test_a_segment_that_cannot_be_made_is_an_error_with_its_key(
         raise OSError(errno.ENOSPC, "full") if flags else FileNotFoundError
 
     monkeypatch.setattr(sysvipc, "get", full)  # the kernel's own limit is not ours to exhaust
-    with pytest.raises(RefclockError, match=f"cannot create .* key {segments.key:#x}: full"):
-        ShmRefclock(segments.unit).open()
+    refclock = ShmRefclock(segments.unit)
+    refclock.open()
+    assert re.search(f"cannot create .* key {segments.key:#x}: full", str(refclock.status.problem))
 
 
 def test_an_owner_without_a_name_is_shown_by_number(

@@ -6,6 +6,7 @@ file. Unknown keys are refused, and nothing is converted: `minpoll = "4"` is a f
 
 import ipaddress
 import json
+import pwd
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -143,6 +144,21 @@ def _socket_path(path: Path) -> Path:
     return path
 
 
+def user_number(text: str) -> int:
+    """The number of a user, of whom the name or the number is given. Raises ValueError."""
+    if text.isascii() and text.isdecimal():
+        return int(text)
+    try:
+        return pwd.getpwnam(text).pw_uid
+    except (KeyError, ValueError):  # ValueError: a null character
+        raise ValueError(f"there is no user {text!r}") from None
+
+
+def _user(text: str) -> str:
+    user_number(text)
+    return text
+
+
 def _absolute(path: Path) -> Path:
     if not path.is_absolute():
         raise ValueError(f"must be absolute, not {str(path)!r}")
@@ -181,6 +197,7 @@ SocketPath = Annotated[Path, Field(strict=False), AfterValidator(_socket_path)]
 DirectoryPath = Annotated[Path, Field(strict=False), AfterValidator(_absolute)]
 ControlPath = Annotated[str, AfterValidator(_control_path)]
 StatePath = Annotated[str, AfterValidator(_state_path)]
+User = Annotated[str, AfterValidator(_user)]
 KindName = Annotated[Kind, Field(strict=False)]
 SmearName = Annotated[Smear, Field(strict=False)]
 
@@ -236,6 +253,7 @@ class ShmSection(Section):
 
     type: Literal["shm"]
     unit: Annotated[int, Field(ge=0, le=255)] = 2
+    owners: list[User] = []
     peer: str | None = None
 
 

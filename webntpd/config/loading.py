@@ -8,7 +8,7 @@ from typing import TypeVar
 from pydantic import ValidationError
 from pydantic_settings import SettingsConfigDict
 
-from webntpd.config.document import Document, PeerSection, Section, ServerSection
+from webntpd.config.document import Document, PeerSection, Section, ServerSection, ShmSection
 from webntpd.config.faults import (
     ConfigError,
     Key,
@@ -24,11 +24,9 @@ from webntpd.config.parameters import (
     config_of,
     peer_name,
     peer_spec,
-    refclock_parameters,
     server_parameters,
 )
 from webntpd.paths import DEFAULT_CONFIG
-from webntpd.refclock import ShmParameters
 from webntpd.server import ServerParameters
 
 SectionT = TypeVar("SectionT", bound=Section)
@@ -106,10 +104,12 @@ def _contradictions(document: Document, path: Path) -> Iterator[str]:
     for index in _repeated(names):
         key = Key("peer", index, "name")
         yield line(path, key, f"another peer has the name {names[index]!r}")
-    outputs = [refclock_parameters(each) for each in document.refclock]
+    outputs = [
+        ("unit", each.unit) if isinstance(each, ShmSection) else ("path", each.path)
+        for each in document.refclock
+    ]
     for index in _repeated(outputs):
-        name = "unit" if isinstance(outputs[index], ShmParameters) else "path"
-        yield line(path, Key("refclock", index, name), "another refclock has the same")
+        yield line(path, Key("refclock", index, outputs[index][0]), "another refclock has the same")
     for index, refclock in enumerate(document.refclock):
         if refclock.peer is not None and refclock.peer not in names:
             key = Key("refclock", index, "peer")

@@ -16,6 +16,7 @@ from webntpd.config.document import (
     ShmSection,
     SockSection,
     StatisticsSection,
+    user_number,
 )
 from webntpd.exchange import ExchangeParameters
 from webntpd.leapfetch import LeapSource
@@ -127,7 +128,7 @@ def _poll_range(peer: PeerSection, default_minpoll: int) -> tuple[int, int]:
 
 def refclock_parameters(section: ShmSection | SockSection) -> RefclockParameters:
     if isinstance(section, ShmSection):
-        return ShmParameters(section.unit)
+        return ShmParameters(section.unit, frozenset(map(user_number, section.owners)))
     return SockParameters(section.path)
 
 

@@ -10,9 +10,13 @@ from webntpd.status import RefclockStatus
 
 @dataclass(frozen=True, slots=True)
 class ShmParameters:
-    """A shared memory segment, by its unit: NTPsec, ntpd and chrony read it."""
+    """A shared memory segment, by its unit: NTPsec, ntpd and chrony read it.
+
+    `owners` are the numbers of the users, beside root and our own, whose segment is used.
+    """
 
     unit: int
+    owners: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +43,11 @@ class Refclock(Protocol):
     def status(self) -> RefclockStatus: ...
 
     def open(self) -> None:
-        """Raises RefclockError if the output cannot be used at all."""
+        """Raises RefclockError if the output can never be used.
+
+        What may end, such as a stranger's segment, is shown in the status, and tried again with
+        each sample.
+        """
         ...
 
     def publish(self, publication: Publication) -> None: ...

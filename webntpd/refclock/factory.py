@@ -8,5 +8,5 @@ from webntpd.refclock.sock import SockRefclock
 def make_refclock(parameters: RefclockParameters) -> Refclock:
     """An output, not yet open."""
     if isinstance(parameters, ShmParameters):
-        return ShmRefclock(parameters.unit)
+        return ShmRefclock(parameters.unit, parameters.owners)
     return SockRefclock(parameters.path)

@@ -54,9 +54,13 @@ class Record:
             consumed=None if unread is None or before.last is None else not unread,
         )
 
+    def unusable(self, problem: str) -> None:
+        """No sample can be published, because of `problem`."""
+        if problem != self.status.problem:
+            logger.warning("%s: %s", self.status.name, problem, extra=self._extra)
+        self.status = replace(self.status, problem=problem)
+
     def failed(self, problem: str) -> None:
         """The sample was lost, because of `problem`."""
-        before = self.status
-        if problem != before.problem:
-            logger.warning("%s: %s", before.name, problem, extra=self._extra)
-        self.status = replace(before, failures=before.failures + 1, problem=problem)
+        self.unusable(problem)
+        self.status = replace(self.status, failures=self.status.failures + 1)

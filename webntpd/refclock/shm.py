@@ -14,11 +14,18 @@ release, POWER's release orders all earlier stores with all later ones. It is a 
 CPUs, not of the C standard. Each field is one aligned store, so that no half of it is ever seen.
 
 The segment is never removed: a reader would keep the old one mapped, and wait for ever.
+
+Any user can make a segment before us, and its creator can write any time into it for ever, or give
+it to root to look better. So a segment is used only if both its owner and its creator are root,
+ourselves, or users that the configuration names. Another is left alone, this output waits, and the
+daemon runs on.
 """
 
 import ctypes
+import errno
 import logging
 import math
+import os
 import pwd
 import threading
 
@@ -60,7 +67,7 @@ class ShmTime(ctypes.Structure):
 
 
 class Segment:
-    """An attached segment, made ready for mode 1 and empty."""
+    """An attached segment."""
 
     def __init__(self, shmid: int) -> None:
         self.shmid = shmid
@@ -68,8 +75,6 @@ class Segment:
         self._time = ShmTime.from_address(self._address)
         self._order = threading.Lock()
         self._order.acquire()
-        self._time.valid = 0
-        self._time.mode = 1
 
     @property
     def unread(self) -> bool:
@@ -77,9 +82,14 @@ class Segment:
         return bool(self._time.valid)
 
     @property
-    def doomed(self) -> bool:
-        """Whether someone has removed it. Only then can its key name another segment."""
-        return sysvipc.stat(self.shmid).doomed
+    def permissions(self) -> sysvipc.Permissions:
+        """As of now. It is `doomed` once removed; only then can its key name another segment."""
+        return sysvipc.stat(self.shmid)
+
+    def clear(self) -> None:
+        """Make it ready for mode 1, and take back what an earlier writer has left."""
+        self._time.valid = 0
+        self._time.mode = 1
 
     def write(self, publication: Publication) -> None:
         """Replace the sample; to a reader it is there whole or not at all."""
@@ -96,6 +106,10 @@ class Segment:
     def close(self) -> None:
         """Take the sample back and detach."""
         self._time.valid = 0
+        self.detach()
+
+    def detach(self) -> None:
+        """Leave the segment as it is."""
         del self._time
         sysvipc.detach(self._address)
 
@@ -117,11 +131,12 @@ class Segment:
 
 
 class ShmRefclock:
-    """One unit of driver 28."""
+    """One unit of driver 28. `owners` are users, beside root and us, whose segment may be used."""
 
-    def __init__(self, unit: int) -> None:
+    def __init__(self, unit: int, owners: frozenset[int] = frozenset()) -> None:
         self._record = Record(f"SHM({unit})")
         self._key = KEY_BASE + unit
+        self._owners = owners
         self._segment: Segment | None = None
         self._opened = False
 
@@ -132,10 +147,14 @@ class ShmRefclock:
     def open(self) -> None:
         """Attach to the unit's segment, which is made if there is none.
 
-        Raises RefclockError, with the segment's owner and mode, if it may not be attached.
+        If that fails, the status says why, and each sample tries again: the remedy is the
+        administrator's, and the cause may be any user of the machine.
         """
-        self._segment = self._attach()
         self._opened = True
+        try:
+            self._segment = self._attach()
+        except RefclockError as error:
+            self._record.unusable(str(error))
 
     def publish(self, publication: Publication) -> None:
         """Offer a sample to the consumer."""
@@ -161,7 +180,7 @@ class ShmRefclock:
 
     def _current(self) -> Segment:
         """The segment that a consumer which attached now would get."""
-        if self._segment is not None and self._segment.doomed:
+        if self._segment is not None and self._segment.permissions.doomed:
             logger.warning(
                 "%s: someone removed the segment; a consumer that holds it must be restarted",
                 self.status.name,
@@ -172,10 +191,15 @@ class ShmRefclock:
     def _attach(self) -> Segment:
         try:
             shmid = sysvipc.get(self._key, ctypes.sizeof(ShmTime), sysvipc.IPC_CREAT | CREATE_MODE)
-            found = sysvipc.stat(shmid)
             segment = Segment(shmid)
         except OSError as error:
             raise RefclockError(self._explain(error)) from error
+        # Only now: the number of a segment that is attached cannot become another one's.
+        found = segment.permissions
+        if self._is_strange(found):
+            segment.detach()
+            raise RefclockError(self._refusal(found))
+        segment.clear()
         logger.info("%s: attached to %s", self.status.name, self._describe(found))
         if found.mode & WRITABLE_BY_OTHERS:
             logger.warning(
@@ -185,17 +209,35 @@ class ShmRefclock:
             )
         return segment
 
+    def _is_strange(self, found: sysvipc.Permissions) -> bool:
+        return not {found.uid, found.cuid} <= {0, os.geteuid(), *self._owners}
+
     def _describe(self, found: sysvipc.Permissions) -> str:
-        return f"key {self._key:#x}, owner {_user(found.uid)}, mode {found.mode:04o}"
+        creator = "" if found.cuid == found.uid else f", creator {_user(found.cuid)}"
+        return f"key {self._key:#x}, owner {_user(found.uid)}{creator}, mode {found.mode:04o}"
+
+    def _refusal(self, found: sysvipc.Permissions) -> str:
+        return (
+            f"refusing shared memory, {self._describe(found)}: that user could write time;"
+            f" {self._remedy}, or allow the user by 'owners' of this [[refclock]]"
+        )
 
     def _explain(self, error: OSError) -> str:
         try:
             found = sysvipc.look_up(self._key)
         except OSError:
             return f"cannot create shared memory, key {self._key:#x}: {error.strerror}"
+        if self._is_strange(found):
+            return self._refusal(found)
+        reason = error.strerror
+        if error.errno == errno.EINVAL:  # shmget's only use for it where the size is possible
+            reason = f"it has fewer than the {ctypes.sizeof(ShmTime)} bytes of a refclock"
+        return f"cannot attach to shared memory, {self._describe(found)}: {reason}; {self._remedy}"
+
+    @property
+    def _remedy(self) -> str:
         return (
-            f"cannot attach to shared memory, {self._describe(found)}: {error.strerror}; stop its"
-            f" consumer, remove it by 'ipcrm -M {self._key:#x}', then start webntpd first"
+            f"stop its consumer, remove it by 'ipcrm -M {self._key:#x}', then start webntpd first"
         )
 
 

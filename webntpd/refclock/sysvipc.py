@@ -40,9 +40,10 @@ _libc.shmctl.restype = ctypes.c_int
 
 @dataclass(frozen=True, slots=True)
 class Permissions:
-    """Who owns a segment, who may use it, and whether it is about to go."""
+    """Who owns a segment, who made it, who may use it, and whether it is about to go."""
 
     uid: int
+    cuid: int
     mode: int
     doomed: bool
 
@@ -69,7 +70,7 @@ def stat(shmid: int) -> Permissions:
     """
     found = _ShmidDs()
     _checked(_libc.shmctl(shmid, SHM_STAT_ANY, ctypes.byref(found)))
-    return Permissions(found.uid, found.mode & 0o777, bool(found.mode & SHM_DEST))
+    return Permissions(found.uid, found.cuid, found.mode & 0o777, bool(found.mode & SHM_DEST))
 
 
 def look_up(key: int) -> Permissions:
