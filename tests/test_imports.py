@@ -18,9 +18,10 @@ LAYERS: list[set[str]] = [
     {"peer_task", "statekeeping", "system_task", "tasks"},
     {"config", "metrics"},
     {
-        "control", "discontinuity", "exchange", "leapfetch", "leapfile", "log", "refclock",
+        "control", "discontinuity", "leapfetch", "leapfile", "log", "refclock",
         "server", "service", "state", "statslog",
     },
+    {"exchange"},
     {"callers", "journal", "processmetrics", "ratelimit", "timestamping"},
     {"clock", "kernelstamps"},
     {"views"},

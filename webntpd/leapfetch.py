@@ -1,11 +1,13 @@
 """Fetches a newer leap-seconds list when the one at hand is about to expire.
 
 A download replaces nothing unless it is a whole list (its own SHA-1 says so), tells the history
-that everybody knows, agrees with the list at hand, and is good for longer than it.
+that everybody knows, agrees with the list at hand, is good for longer than it, and claims no more
+than a year of it.
 It is kept in a cache, which is replaced at once or not at all.
 """
 
 import logging
+import math
 import tempfile
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -15,8 +17,14 @@ from pathlib import Path
 import httpx
 import trio
 
+from webntpd.choices import Kind
+from webntpd.clock import SystemClock
+from webntpd.exchange import ExchangeError, ExchangeParameters
+from webntpd.exchange.dial import Dialer
+from webntpd.exchange.failure import printable
+from webntpd.exchange.httpclient import Answer, HttpClient
 from webntpd.leap import LeapError, LeapList, parse_leap_list
-from webntpd.ntp.types import NS_PER_S, LeapNotice
+from webntpd.ntp.types import NS_PER_S, LeapNotice, Rejection
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +37,11 @@ MAX_SIZE = 65536
 """Largest download, bytes. Real ones have about 5 KB."""
 TIMEOUT = 30.0
 """For the whole download, s."""
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+MAX_REDIRECTS = 5
+MAX_VALIDITY_NS = 400 * 86400 * NS_PER_S
+"""A list expires within this of its update: IERS looks ahead for a year. A longer one would keep
+every later list out, as one that expires earlier."""
 
 _MONTHS = """
 1972-07 1973-01 1974-01 1975-01 1976-01 1977-01 1978-01 1979-01 1980-01 1981-07 1982-07 1983-07
@@ -105,6 +118,10 @@ def checked(data: bytes, old: LeapList | None, now_ns: int) -> LeapList:
         new = parse_leap_list(data)
     except LeapError as error:
         raise RefusedError(str(error)) from error
+    if new.updated_ns > now_ns:
+        raise RefusedError("its update is in the future")
+    if new.expires_ns - new.updated_ns > MAX_VALIDITY_NS:
+        raise RefusedError("it expires more than 400 days after its update")
     if new.expires_ns <= max(now_ns, old.expires_ns if old else 0):
         raise RefusedError("it is no newer")
     if new.leaps[: len(HISTORY)] != HISTORY:
@@ -115,31 +132,49 @@ def checked(data: bytes, old: LeapList | None, now_ns: int) -> LeapList:
 
 
 async def download(url: str) -> bytes:
-    """What is at a URL, of bounded size, in bounded time. Raises RefusedError."""
-    with trio.move_on_after(TIMEOUT):
-        return await trio.to_thread.run_sync(_download, url, abandon_on_cancel=True)
-    raise RefusedError(f"not complete within {TIMEOUT:.0f} s")
+    """What is at a URL, of bounded size, in bounded time. Raises RefusedError.
 
-
-def _download(url: str) -> bytes:
-    # In a thread, since an httpx.AsyncClient leaves asynchronous generators behind when it stops
-    # in the middle of a body.
-    data = b""
-    plain = {"Accept-Encoding": "identity"}  # what unpacks may unpack to any size
+    Redirects are followed, but never from https to http.
+    """
     try:
-        with httpx.stream(
-            "GET", url, headers=plain, follow_redirects=True, timeout=TIMEOUT
-        ) as response:
-            if response.status_code != httpx.codes.OK:
-                raise RefusedError(f"status {response.status_code}")
-            for piece in response.iter_raw():
-                data += piece
-                if len(data) > MAX_SIZE:
-                    raise RefusedError(f"more than {MAX_SIZE} bytes")
-    except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError, ImportError) as error:
-        # The last three: httpx dislikes what the environment says of proxies or certificates.
-        raise RefusedError(str(error) or type(error).__name__) from error
-    return data
+        with trio.fail_after(TIMEOUT):
+            return await _follow(httpx.URL(url))
+    except trio.TooSlowError as error:
+        raise RefusedError(f"not complete within {TIMEOUT:.0f} s") from error
+    except ExchangeError as error:
+        status = "status " if error.failure.rejection is Rejection.HTTP_STATUS else ""
+        raise RefusedError(f"{status}{error.failure.detail}") from error
+    except (httpx.InvalidURL, ValueError) as error:  # ValueError: a host that is no IDN
+        raise RefusedError(printable(str(error))) from error
+
+
+async def _follow(url: httpx.URL) -> bytes:
+    for _ in range(MAX_REDIRECTS + 1):
+        answer = await _get(url)
+        if len(answer.body) > MAX_SIZE:
+            raise RefusedError(f"more than {MAX_SIZE} bytes")
+        if answer.status == httpx.codes.OK:
+            return answer.body
+        if "location" not in answer.headers:
+            raise RefusedError(f"status {answer.status}")
+        target = url.join(answer.headers["location"])
+        if url.scheme == "https" and target.scheme == "http":
+            raise RefusedError("a redirect from https to http")
+        url = target
+    raise RefusedError(f"more than {MAX_REDIRECTS} redirects")
+
+
+async def _get(url: httpx.URL) -> Answer:
+    if url.scheme not in {"https", "http"} or not url.host:
+        raise RefusedError(f"{printable(str(url))} is no http(s):// URL")
+    # The deadline is of the whole download, and not of each step.
+    parameters = ExchangeParameters(str(url), Kind.HTTP, math.inf, kernel_timestamps=False)
+    clock = SystemClock()
+    client = HttpClient(Dialer(parameters, clock), math.inf, clock, max_body=MAX_SIZE)
+    try:
+        return await client.ask("GET", url.raw_path, REDIRECTS | {httpx.codes.OK})
+    finally:
+        client.close()
 
 
 def replace(path: Path, data: bytes) -> None:

@@ -8,9 +8,11 @@ from webntpd.leap import LeapError, LeapList, parse_leap_list
 log = logging.getLogger(__name__)
 
 
-def newest_leap_list(path: Path, fetched: Path | None) -> LeapList | None:
-    """Of the list at `path` and the one fetched, if any, that which is good for longer."""
-    found = [load_leap_list(path)]
+def newest_leap_list(
+    path: Path, fetched: Path | None, held: LeapList | None = None
+) -> LeapList | None:
+    """The list that is good for longest: that at `path`, the one fetched, or the one held."""
+    found = [held, load_leap_list(path)]
     if fetched is not None and fetched.exists():
         found.append(load_leap_list(fetched))
     lists = [each for each in found if each is not None]

@@ -10,6 +10,7 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -127,6 +128,7 @@ class Daemon:
         self._counters = Counters()
         self._serving = False
         self._leap_list: LeapList | None = None
+        self._fetched: dict[str, LeapList] = {}  # by URL: what the cache may have had no room for
         self._rereading = ParkingLot()  # tasks that reread their files at a reload
         self._nursery: trio.Nursery
         self._server: Slot[ServerParameters]
@@ -333,13 +335,13 @@ class Daemon:
         await keep_fresh(
             source,
             lambda: self._leap_list,
-            self._adopt_leap_list,
+            partial(self._adopt_leap_list, source.url),
             self._clock.realtime_ns,
             task_status=task_status,
         )
 
-    async def _adopt_leap_list(self, leap_list: LeapList) -> None:
-        self._leap_list = leap_list
+    async def _adopt_leap_list(self, url: str, leap_list: LeapList) -> None:
+        self._leap_list = self._fetched[url] = leap_list
         self._setup = replace(self._setup, leap_list=leap_list)
         await self._events.send(self._setup)
 
@@ -365,7 +367,11 @@ class Daemon:
 
     def _make_setup(self, config: Config) -> Setup:
         source = config.leap_source
-        self._leap_list = newest_leap_list(config.leap_file, source.cache if source.url else None)
+        self._leap_list = newest_leap_list(
+            config.leap_file,
+            source.cache if source.url else None,
+            self._fetched.get(source.url),
+        )
         self._setup = Setup(
             parameters=replace(config.system, slew=self._clock.slew),
             smears={

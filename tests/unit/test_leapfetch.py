@@ -2,8 +2,10 @@
 
 import logging
 import resource
+import ssl
+import threading
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -11,6 +13,7 @@ import pytest
 import trio
 import trio.testing
 
+from tests.fakes.server import Visitor, serve
 from tests.unit.test_leap import NEW_YEAR_2017_NS, PUBLISHED, leap_file
 from webntpd import leapfetch
 from webntpd.leap import LeapList, parse_leap_list
@@ -107,6 +110,8 @@ def test_a_newer_list_that_agrees_is_taken(old: LeapList | None) -> None:
         (PUBLISHED.replace(b"#h", b"#x"), None, NOW, "no #h line"),
         (PUBLISHED.replace(b"#@", b"#x"), None, NOW, "no #@ line"),
         (b"", None, NOW, "no #. line"),
+        (leap_file(ROWS, expires="3995395201"), None, NOW, "400 days after its update"),
+        (PUBLISHED, None, NEW.updated_ns - 1, "update is in the future"),
         (
             PUBLISHED,
             LeapList(0, NOW, (*NEW.leaps, LeapNotice(37, NEW_YEAR_2017_NS * 2, 1))),
@@ -185,12 +190,13 @@ def test_a_cache_that_cannot_be_replaced_leaves_nothing_behind(tmp_path: Path) -
     [
         (b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", "status 404"),
         (ok(bytes(MAX_SIZE + 1)), f"more than {MAX_SIZE} bytes"),
-        (b"HTTP/1.1 200 OK\r\n\r\n" + bytes(MAX_SIZE * 2), f"more than {MAX_SIZE} bytes"),
-        (ok(PUBLISHED)[:-20], "peer closed"),
+        (b"HTTP/1.1 200 OK\r\n\r\n" + bytes(MAX_SIZE * 2), "the reply exceeds"),
+        (ok(PUBLISHED)[:-20], "hung up"),
+        (b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\n\r\n", "status 302"),
         (b"nonsense\r\n\r\n", "illegal status line"),
-        (b"", "disconnected"),
+        (b"", "hung up"),
     ],
-    ids=["not found", "too large", "without end", "cut short", "no HTTP", "closed"],
+    ids=["not found", "too large", "without end", "cut short", "no location", "no HTTP", "closed"],
 )
 async def test_what_is_no_download_is_refused(reply: bytes, reason: str) -> None:
     async with serving(reply) as url:
@@ -237,6 +243,89 @@ async def test_a_server_that_never_answers_is_given_up(
         with pytest.raises(RefusedError, match="within 1 s"):
             await download(f"http://127.0.0.1:{listener.socket.getsockname()[1]}/")
         nursery.cancel_scope.cancel()
+
+
+async def dripping(stream: trio.SocketStream) -> None:
+    """Send a header without end, a byte a second."""
+    await stream.send_all(b"HTTP/1.1 200 OK\r\nX: ")
+    while True:
+        await stream.send_all(b"x")
+        await trio.sleep(1)
+
+
+async def test_a_server_that_drips_is_given_up_and_holds_no_thread(
+    autojump_clock: trio.testing.MockClock, nursery: trio.Nursery
+) -> None:
+    autojump_clock.autojump_threshold = 0.01
+    threads = threading.active_count()
+    hung_up = trio.Event()
+
+    async def drip(stream: trio.SocketStream) -> None:
+        with suppress(trio.BrokenResourceError):
+            await dripping(stream)
+        hung_up.set()
+
+    listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    nursery.start_soon(trio.serve_listeners, drip, listeners)
+    began = trio.current_time()
+    with pytest.raises(RefusedError, match="within 30 s"):
+        await download(f"http://127.0.0.1:{listeners[0].socket.getsockname()[1]}/")
+    assert trio.current_time() - began < 31
+    await hung_up.wait()
+    assert threading.active_count() == threads
+
+
+def redirect(location: str) -> bytes:
+    return f"HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n".encode()
+
+
+async def test_a_redirect_is_followed() -> None:
+    async with serving(ok(PUBLISHED)) as url, serving(redirect(url)) as first:
+        assert await download(first) == PUBLISHED
+
+
+async def test_a_redirect_from_https_to_http_is_refused(
+    nursery: trio.Nursery,
+    context: ssl.SSLContext,
+    ca_file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(ca_file))  # the system's store, to OpenSSL
+    async with serving(ok(PUBLISHED)) as url:
+
+        async def script(visitor: Visitor) -> None:
+            await visitor.request()
+            await visitor.send(redirect(url))
+
+        secure = await serve(nursery, script, context=context)
+        with pytest.raises(RefusedError, match="https to http"):
+            await download(secure.url("https"))
+
+
+@pytest.mark.parametrize("location", ["", "/", "ftp://127.0.0.1/", "http://[", "http://"])
+async def test_a_redirect_that_leads_nowhere_is_refused(location: str) -> None:
+    async with serving(redirect(location)) as url:
+        with pytest.raises(RefusedError):
+            await download(url)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("ALL_PROXY", "socks5://127.0.0.1:1080"), ("SSL_CERT_FILE", "/nonexistent")],
+)
+async def test_a_bad_environment_refuses_the_download_and_raises_nothing_else(
+    nursery: trio.Nursery,
+    context: ssl.SSLContext,
+    monkeypatch: pytest.MonkeyPatch,
+    variable: str,
+    value: str,
+) -> None:
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(variable, value)
+    secure = await serve(nursery, Visitor.until_closed, context=context)
+    with pytest.raises(RefusedError):
+        await download(secure.url("https"))
 
 
 async def pass_time(mock_clock: trio.testing.MockClock) -> None:

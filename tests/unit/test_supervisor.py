@@ -4,6 +4,7 @@ import logging
 import os
 import signal
 import socket
+import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
@@ -519,6 +520,35 @@ async def test_a_signal_ends_a_daemon_while_a_reload_waits(
             await server.starting.wait()
 
 
+def list_of_today() -> bytes:
+    """A list with a leap second in the year 2030, updated yesterday."""
+    yesterday = int(time.time()) + 2_208_988_800 - 86_400
+    return leap_file(
+        [*ROWS, "4102444800 38"], updated=str(yesterday), expires=str(yesterday + 300 * 86_400)
+    )
+
+
+async def test_a_leap_list_that_cannot_be_kept_outlives_a_reload_while_its_url_is_configured(
+    path: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(leapfetch, "FIRST_DELAY", 0.0)
+    (tmp_path / "file").touch()
+    data = list_of_today()
+    new = parse_leap_list(data)
+    async with serving(ok(data)) as url:
+        wanted = LeapSource(url, tmp_path / "file" / "leap-seconds.list")
+        async with running(path, leap_source=wanted) as daemon:
+            status = await daemon.until(lambda s: s.leap_expires_ns == new.expires_ns)
+            assert "cannot be kept" in caplog.text
+            await daemon.reload("reloaded: 2 peers", caplog)
+            status = await daemon.until(lambda s: s.wall_ns > status.wall_ns)
+            assert status.leap_expires_ns == new.expires_ns
+            daemon.config = replace(daemon.config, leap_source=LeapSource("", wanted.cache))
+            await daemon.reload("reloaded: 2 peers", caplog)
+            await daemon.until(lambda s: s.leap_expires_ns is None)
+
+
 @pytest.mark.parametrize("workers", [0, 1])
 async def test_a_leap_list_that_is_fetched_is_told_and_outlives_a_reload(
     workers: int,
@@ -529,7 +559,7 @@ async def test_a_leap_list_that_is_fetched_is_told_and_outlives_a_reload(
 ) -> None:
     caplog.set_level(logging.INFO)
     monkeypatch.setattr(leapfetch, "FIRST_DELAY", 0.0)
-    data = leap_file([*ROWS, "4102444800 38"], expires="6311433600")  # in the years 2030 and 2100
+    data = list_of_today()
     new = parse_leap_list(data)
     async with serving(ok(data)) as url:
         wanted = LeapSource(url, tmp_path / "leap-seconds.list")

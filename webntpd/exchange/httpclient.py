@@ -24,24 +24,31 @@ from webntpd.onwire import Trip
 # Identity: a compressed reply would be neither bounded nor quicker.
 HEADERS = {"User-Agent": f"webntpd/{__version__}", "Accept-Encoding": "identity"}
 
-MAX_ANSWER = 16384 + wire.MAX_REPLY
-"""Most that is read of one answer, bytes: headers and body."""
+MAX_HEADERS = 16384
+"""Most that is read of one answer before its body, bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
     """A whole reply of an accepted status."""
 
+    status: int
     headers: httpx.Headers
     body: bytes
     trip: Trip
 
 
 class HttpClient:
-    """Asks one server, over a connection that it opens when there is none to reuse."""
+    """Asks one server, over a connection that it opens when there is none to reuse.
 
-    def __init__(self, dialer: Dialer, timeout: float, clock: Clock) -> None:
+    `timeout` is of each step, s; `max_body` bounds an answer, bytes.
+    """
+
+    def __init__(
+        self, dialer: Dialer, timeout: float, clock: Clock, *, max_body: int = wire.MAX_REPLY
+    ) -> None:
         self._dialer = dialer
+        self._max_answer = MAX_HEADERS + max_body
         self._requests = _Requests(dialer.url)
         self._timeout = timeout
         self._clock = clock
@@ -54,7 +61,8 @@ class HttpClient:
         if answer is not None:
             return answer
         self.close()
-        self._connection = _Connection(await self._dialer.dial(), request.url.origin)
+        link = await self._dialer.dial()
+        self._connection = _Connection(link, request.url.origin, self._max_answer)
         return await self._ask(self._connection, request, accepted)
 
     async def _ask_reused(
@@ -115,8 +123,8 @@ class _Requests:
 class _Connection:
     """One connection, and httpcore on top of it."""
 
-    def __init__(self, link: Link, origin: httpcore.Origin) -> None:
-        self._stream = _NetworkStream(link)
+    def __init__(self, link: Link, origin: httpcore.Origin, max_answer: int) -> None:
+        self._stream = _NetworkStream(link, max_answer)
         self._link = link
         self._http = httpcore.AsyncHTTP11Connection(origin, self._stream)
         self._fresh = True
@@ -146,7 +154,7 @@ class _Connection:
         except (httpcore.ProtocolError, httpcore.NetworkError) as error:
             raise self._failure(error) from error
         trip = self._link.trip(self._stream.sent, self._stream.arrived.stamp, first=first)
-        return Answer(headers, body, trip)
+        return Answer(response.status, headers, body, trip)
 
     def _failure(self, error: Exception) -> ExchangeError:
         if self._stream.ended or isinstance(error, httpcore.NetworkError):
@@ -160,8 +168,9 @@ class _Connection:
 class _NetworkStream(httpcore.AsyncNetworkStream):
     """A link as httpcore wants it. Its timeouts would be of each read; the exchange has one."""
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: Link, max_answer: int) -> None:
         self._link = link
+        self._max_answer = max_answer
         self.sent, self.arrived = link.stamped.last_sent, link.stamped.last_received
         self.received = 0
         self.ended = False
@@ -174,8 +183,8 @@ class _NetworkStream(httpcore.AsyncNetworkStream):
         self.arrived = self._link.stamped.last_received
         self.received += len(data)
         self.ended = not data
-        if self.received > MAX_ANSWER:
-            raise failed(Rejection.TOO_LARGE, f"the reply exceeds {MAX_ANSWER} bytes")
+        if self.received > self._max_answer:
+            raise failed(Rejection.TOO_LARGE, f"the reply exceeds {self._max_answer} bytes")
         return bytes(data)
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002, ASYNC109
