@@ -767,10 +767,53 @@ def test_the_variable_of_the_logs_form_is_no_key(
 
 
 @pytest.mark.parametrize(
-    "proxy", ["http://u:secret@xn--", "ftp://u:secret@h/", "http://u:secret@h:99999"]
+    "proxy",
+    [
+        "http://u:secret@xn--",
+        "ftp://u:secret@h/",
+        "http://u:secret@h:99999",
+        "http://u:secret/x@h:3128",
+        "http://u:12/secret@h:3128",
+        "http://u:secret#x@h:3128",
+        "http://u:12#secret@h:3128",
+        "http://u:secret?x@h:3128",
+        "http://u:12?secret@h:3128",
+        "http://u:secret",
+        "http://u:secret x@h",
+        "http://u:secr\u00e9tsecret@h",
+        "socks5://u:secret@h:1080",
+        "http://@",
+        ["http://u:secret@h:3128"],
+    ],
 )
 def test_a_proxys_password_is_not_shown_in_the_fault(proxy: str) -> None:
     with pytest.raises(ConfigError) as fault:
         peer_from({"url": "https://time.example/", "proxy": proxy})
     assert "secret" not in str(fault.value)
-    assert "...@" in str(fault.value)
+    assert str(fault.value).startswith("proxy: ")
+
+
+@pytest.mark.parametrize(
+    ("proxy", "remedy"),
+    [
+        ("http://u:pass/word@h:3128", "/ is written %2F"),
+        ("http://u:pass#word@h:3128", "# %23"),
+        ("http://u:pass?word@h:3128", "? %3F"),
+        ("http://u:pass@h:99999", "...@h:99999"),
+        ("socks5h://h:1080", "SOCKS is not supported"),
+        ("http://h/proxy.pac", "a PAC file is not supported"),
+        ("pac+http://h/wpad", "a PAC file is not supported"),
+    ],
+)
+def test_the_fault_of_a_proxy_says_what_to_do(proxy: str, remedy: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(remedy)):
+        peer_from({"url": "https://time.example/", "proxy": proxy})
+
+
+def test_no_fault_of_another_key_shows_a_proxys_password(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WEBNTPD_PEER", '[{"proxy": "http://u:secret@h"')
+    with pytest.raises(ConfigError) as fault:
+        load(write(""))
+    assert "secret" not in str(fault.value)

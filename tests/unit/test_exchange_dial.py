@@ -428,6 +428,55 @@ async def test_a_proxy_that_makes_no_tunnel_is_named(
     assert f"proxy {proxy.host}:{proxy.port}" in failure.detail
 
 
+@pytest.mark.parametrize(
+    ("userinfo", "headers", "told"),
+    [
+        (
+            "",
+            ['Proxy-Authenticate: Basic realm="a, b c"'],
+            "it offers Basic: put user and password",
+        ),
+        ("u:secret@", ["Proxy-Authenticate: Basic"], "it offers Basic, and refuses this user and"),
+        (
+            "u:secret@",
+            ['Proxy-Authenticate: Negotiate, NTLM TlRMTVNTUAAC==, Digest realm="x", nonce="y"'],
+            "it offers Negotiate, NTLM, Digest: webntpd speaks only Basic",
+        ),
+        (
+            "",
+            ["Proxy-Authenticate: NTLM", "Proxy-Authenticate: Basic"],
+            "it offers NTLM, Basic: put",
+        ),
+        ("", [], "it offers nothing: webntpd speaks only Basic"),
+    ],
+)
+async def test_a_proxy_that_wants_a_password_is_quoted_with_what_it_offers(
+    nursery: trio.Nursery, exchange_to: ExchangeTo, userinfo: str, headers: list[str], told: str
+) -> None:
+    proxy = await serve(nursery, refusing("407 Proxy Authentication Required", *headers))
+    url = proxy.url("http", "", f"{userinfo}{proxy.host}")
+    failure = await failure_of(exchange_to("http://time.example/", proxy=url))
+    assert failure.rejection is Rejection.PROXY
+    assert told in failure.detail
+    assert "secret" not in failure.detail
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://u:12/secret@h:3128", "http://u:secret#@h", "u:secret?x@h", "socks5://u:secret@h"],
+)
+async def test_a_password_in_the_environment_is_not_shown(
+    exchange_to: ExchangeTo, monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    monkeypatch.setenv("http_proxy", url)
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    failure = await failure_of(exchange_to("http://time.example/", proxy=None))
+    assert failure.rejection is Rejection.PROXY
+    assert "secret" not in failure.detail
+    assert "%2F" in failure.detail or "SOCKS" in failure.detail
+
+
 async def test_a_busy_proxys_retry_after_is_passed_on(
     nursery: trio.Nursery, exchange_to: ExchangeTo
 ) -> None:

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
-import httpx
 import pytest
 import trio
 import trio.testing
@@ -222,15 +221,6 @@ async def test_an_environment_that_is_no_good_is_a_reason(
     monkeypatch.setenv(variable, value)
     with pytest.raises(RefusedError):
         await download("https://127.0.0.1:1/")
-
-
-async def test_a_library_that_is_missing_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    def stream(*_: object, **__: object) -> None:
-        raise ImportError("Using SOCKS proxy, but the 'socksio' package is not installed.")
-
-    monkeypatch.setattr(httpx, "stream", stream)
-    with pytest.raises(RefusedError, match="socksio"):
-        await download("http://127.0.0.1:1/")
 
 
 async def test_a_server_that_never_answers_is_given_up(

@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -161,6 +162,8 @@ def _reason(details: ErrorDetails) -> str:
             reason = f"must be written [[{location[0]}]], with two brackets"
         case "value_error":
             reason = str(details["ctx"]["error"])
+        case _ if location[-1] == "proxy":
+            reason = details["msg"].removeprefix("Input ")
         case _:
             reason = f"{details['msg'].removeprefix('Input ')}, not {_shown(value)}"
     return reason
@@ -184,5 +187,6 @@ def _printable(name: str) -> str:
 
 
 def _shown(value: Any) -> str:
-    text = repr(value)
+    """A value, without the password that a URL in it may hold."""
+    text = re.sub(r"://.*@", "://...@", repr(value))
     return text if len(text) <= 60 else f"{text[:57]}..."

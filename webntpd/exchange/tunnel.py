@@ -5,8 +5,11 @@ buffers and caches stay out of what is measured.
 """
 
 import base64
+import re
 import urllib.request
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from http import HTTPStatus
 
 import h11
 import httpx
@@ -17,6 +20,12 @@ from webntpd.ntp.types import Rejection
 
 _ENVIRONMENT_SCHEME = {"ws": "http", "wss": "https"}
 _DEFAULT_PORT = {"http": 80, "https": 443}
+MAX_PORT = 65535
+
+_SUPPORTED = "the http:// or https:// URL of a proxy that allows CONNECT"
+_ENCODING = "in user and password, / is written %2F, # %23, ? %3F, @ %40, : %3A and % %25"
+_AUTHORITY = re.compile(r"([^/?#]*)(.*)", re.DOTALL)  # RFC 3986 §3.2
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +56,11 @@ def proxy_for(url: httpx.URL, setting: str | None) -> Proxy | None:
     http_proxy, all_proxy, no_proxy, as every other program reads them.
     """
     text = _from_environment(url) if setting is None else setting
-    return parse_proxy(text) if text else None
+    try:
+        return parse_proxy(text) if text else None
+    except ValueError as error:
+        place = "of the environment" if setting is None else "of the configuration"
+        raise failed(Rejection.PROXY, f"the proxy {place}: {error}") from error
 
 
 def _from_environment(url: httpx.URL) -> str | None:
@@ -65,15 +78,32 @@ def effective_port(url: httpx.URL) -> int:
 
 
 def parse_proxy(text: str) -> Proxy:
-    """A proxy's URL; without a scheme it is http. Raises ExchangeError."""
+    """A proxy's URL; without a scheme it is http.
+
+    Raises ValueError, whose message shows nothing that may be part of a password.
+    """
+    scheme, separator, rest = text.rpartition("://")
+    scheme = scheme.lower() if separator else "http"
+    if scheme.startswith("socks"):
+        raise ValueError(f"SOCKS is not supported, only {_SUPPORTED}")
+    authority, path = _AUTHORITY.fullmatch(rest).groups()  # type: ignore[union-attr]  # matches all
+    if scheme.startswith("pac") or path.endswith((".pac", ".dat")):
+        raise ValueError(f"a PAC file is not supported: name the proxy in it, {_SUPPORTED}")
+    if scheme not in _DEFAULT_PORT:
+        raise ValueError(f"must be {_SUPPORTED}")
+    # Behind the last @ there is no password; where there is none, anything may be one.
+    shown = f", not ...@{rest.rpartition('@')[2]}" if "@" in rest else ""
+    reason = f"must be http://[user:password@]host[:port]{shown}; {_ENCODING}"
+    if "@" in path or not text.isascii() or not text.isprintable() or " " in text:
+        raise ValueError(reason)
     try:
-        url = httpx.URL(text if "://" in text else f"http://{text}")
-        host = url.host
-    except (httpx.InvalidURL, ValueError) as error:  # ValueError: a host that is no IDN
-        raise failed(Rejection.PROXY, f"proxy URL: {error}") from error
-    if url.scheme not in _DEFAULT_PORT or not host:
-        raise failed(Rejection.PROXY, f"proxy URL {url!r} is not http://host or https://host")
-    return Proxy(host, effective_port(url), url.scheme == "https", basic_authorization(url))
+        url = httpx.URL(f"{scheme}://{authority}")
+        host, port = url.host, effective_port(url)
+    except (httpx.InvalidURL, ValueError):  # ValueError: a host that is no IDN
+        raise ValueError(reason) from None  # the cause quotes what it could not read
+    if not host or url.port == 0 or port > MAX_PORT:
+        raise ValueError(reason)
+    return Proxy(host, port, scheme == "https", basic_authorization(url))
 
 
 async def open_tunnel(stream: trio.abc.Stream, proxy: Proxy, authority: str, now_ns: int) -> None:
@@ -97,9 +127,30 @@ async def open_tunnel(stream: trio.abc.Stream, proxy: Proxy, authority: str, now
         headers = httpx.Headers(list(response.headers))
         failure = refused(response.status_code, headers, now_ns).failure
         detail = f"{proxy}: {failure.detail}"
+        if response.status_code == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+            detail += f": {_about_authentication(proxy, headers)}"
         raise failed(Rejection.PROXY, detail, retry_after=failure.retry_after)
     if connection.trailing_data[0]:
         raise failed(Rejection.PROXY, f"{proxy}: sent data of its own into the tunnel")
+
+
+def _about_authentication(proxy: Proxy, headers: httpx.Headers) -> str:
+    """What a proxy that wants a password offers, and what to do (RFC 9110 §11.7.1)."""
+    offered = ", ".join(_schemes(headers.get_list("proxy-authenticate"))) or "nothing"
+    if "basic" not in offered.lower().split(", "):
+        return f"it offers {offered}: webntpd speaks only Basic, and neither NTLM nor Negotiate"
+    if proxy.authorization is None:
+        return f"it offers {offered}: put user and password into the URL of the proxy; {_ENCODING}"
+    return f"it offers {offered}, and refuses this user and password"
+
+
+def _schemes(challenges: Iterable[str]) -> Iterator[str]:
+    """The names of the schemes: a comma separates them, and also the parameters of each."""
+    for challenge in challenges:
+        for part in _QUOTED.sub("", challenge).split(","):
+            name, *_ = part.split() or [""]
+            if name and "=" not in name:
+                yield name
 
 
 async def _read_response(stream: trio.abc.Stream, connection: h11.Connection) -> h11.Response:
