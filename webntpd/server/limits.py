@@ -13,8 +13,8 @@ class Limits:
     this machine are exempt from the limits of an address if `exempt_loopback`, since a reverse
     proxy sits there. `header_size` bounds a request line with its header block, bytes;
     `request_time` is what a request may take to come in, the TLS handshake included, and how long
-    a client may take nothing of a reply; `idle_time` is how long a connection may be silent, which for a WebSocket should be
-    more than a client's longest poll interval.
+    a client may take nothing of a reply; `idle_time` is how long a connection may be silent, which
+    for a WebSocket should be more than a client's longest poll interval.
     """
 
     connections: int = 16384
