@@ -77,6 +77,57 @@ def test_a_timestamp_that_is_no_plain_number_is_normalised() -> None:
     assert b'"it":1480000000.000000000,' in found.body
 
 
+@pytest.mark.parametrize(
+    ("target", "host", "token"),
+    [
+        (f"http://other.example:81/json?{TOKEN}", "other.example:81", TOKEN),
+        (f"HTTPS://other.example?{TOKEN}", "other.example", TOKEN),
+        ("http://[::1]", "[::1]", "0"),
+    ],
+)
+def test_a_whole_address_tells_host_path_and_query(target: str, host: str, token: str) -> None:
+    found = ask(f"GET {target} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    members = json.loads(found.body, parse_float=str, parse_int=str)
+    assert (found.status, members["id"], members["it"]) == (200, host, token)
+
+
+def test_the_path_of_a_whole_address_is_looked_up() -> None:
+    found = ask(b"GET http://x/healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert json.loads(found.body) == {"healthy": True, "synchronised": True}
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "*",
+        "json",
+        "/#",
+        f"/json?{TOKEN}#now",
+        "http:///json",
+        "http://x/#now",
+        "http://user@x/",
+        "http://a:b/",
+        "http:/x",
+        "ftp://x/",
+    ],
+)
+def test_a_target_that_is_none_is_a_bad_request(target: str) -> None:
+    found = ask(f"GET {target} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    assert (found.status, found.headers["connection"]) == (400, "close")
+
+
+@either_way
+@pytest.mark.parametrize("lines", [1, 3])
+def test_empty_lines_before_a_request_are_ignored(feed: Feed, lines: int) -> None:
+    connection = Parts().connection()
+    empty = b"\r\n" * lines
+    with_body = GET.replace(b"\r\n\r\n", b"\r\nContent-Length: 1\r\n\r\na")
+    output = feed(connection, empty + with_body + empty + GET + empty)
+    assert [each.status for each in answers(output, "GET", "GET")] == [200, 200]
+    assert not connection.closing
+    assert connection.requesting  # so that it must go on within request_time
+
+
 @pytest.mark.parametrize("query", ["abc", "NaN", "1e99", "1,2", "%31", "1489217288.3&x=1"])
 def test_a_query_that_is_no_timestamp_is_a_bad_request(query: str) -> None:
     parts = Parts()
@@ -134,7 +185,7 @@ def test_options_answers_a_pre_flight_when_other_origins_are_allowed() -> None:
     assert found.headers["access-control-allow-methods"] == "GET, HEAD, OPTIONS"
 
 
-@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "TRACE", "PATCH", "BREW"])
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "TRACE", "PATCH"])
 def test_other_methods_are_not_allowed(method: str) -> None:
     connection = Parts().connection()
     request = f"{method} / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc".encode()
@@ -142,6 +193,15 @@ def test_other_methods_are_not_allowed(method: str) -> None:
     assert (refused.status, refused.headers["allow"]) == (405, "GET, HEAD, OPTIONS")
     assert "error" in json.loads(refused.body)
     assert served.status == 200
+
+
+@pytest.mark.parametrize("method", ["BREW", "get", "PROPFIND", "M-SEARCH"])
+def test_unknown_methods_are_not_implemented(method: str) -> None:
+    connection = Parts().connection()
+    request = f"{method} / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc".encode()
+    refused, served = answers(connection.receive(request + GET, ARRIVED), method, "GET")
+    assert (refused.status, served.status) == (501, 200)
+    assert "error" in json.loads(refused.body)
 
 
 def test_connect_opens_no_tunnel() -> None:
@@ -235,6 +295,12 @@ def test_a_header_block_that_is_too_long_is_refused(request_: bytes, feed: Feed)
     assert connection.closing
 
 
+@pytest.mark.parametrize(("fields", "status"), [(100, 200), (101, 431)])
+def test_a_request_has_at_most_100_headers(fields: int, status: int) -> None:
+    request = b"GET / HTTP/1.1\r\nHost: x\r\n" + b"X:\r\n" * (fields - 1) + b"\r\n"
+    assert ask(request).status == status
+
+
 @either_way
 def test_a_header_block_that_is_just_short_enough_is_taken(feed: Feed) -> None:
     assert answer(feed(Parts().connection(), with_header(Limits().header_size))).status == 200
@@ -243,7 +309,8 @@ def test_a_header_block_that_is_just_short_enough_is_taken(feed: Feed) -> None:
 @pytest.mark.parametrize(
     "request_",
     [
-        b"\r\n\r\n\r\n",
+        b"\r\n\n",
+        b"\r\r\n",
         b"hello\r\n\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00",
         b"GET / HTTP/1.1\r\n\r\n",

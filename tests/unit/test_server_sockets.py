@@ -512,15 +512,18 @@ async def test_a_client_that_epoll_does_not_take_leaves_nothing_behind(
 
 async def test_a_flood_leaves_other_tasks_their_turns() -> None:
     clients, requests = 100, 30
-    flood = b"".join(  # no header block is known from before
-        GET.replace(b"Host", f"X-Number: {number}\r\nHost".encode()) for number in range(requests)
-    )
+
+    def flood(client: int) -> bytes:
+        """Requests whose header blocks are not known from before."""
+        numbers = (f"X-Number: {client}.{number}\r\nHost" for number in range(requests))
+        return b"".join(GET.replace(b"Host", number.encode()) for number in numbers)
+
     async with running() as server:
         with ExitStack() as stack:
             # All of it is there before the server looks, so that it could go on and on by itself.
-            for _ in range(clients):
+            for number in range(clients):
                 client = socket.create_connection(("127.0.0.1", server.port))
-                stack.enter_context(client).sendall(flood)
+                stack.enter_context(client).sendall(flood(number))
             turns = 0
             while server.counters.status().requests < clients * requests:
                 await trio.lowlevel.checkpoint()

@@ -80,30 +80,29 @@ class Connection:
 
     def _on_requests(self, data: bytes, arrived_ns: int) -> bytes:
         output = b""
-        if self.closing:
-            return output
-        answer = self._remembered.answer
-        if self._http is None:
-            while reply := answer(data[: (end := _first_end(data))], self._caller, arrived_ns):
-                output, data = output + reply, data[end:]
-        if data:
-            output += self._parse(data, arrived_ns)
-        if self._http is not None and (upgrade := self._http.upgrade) is not None:
-            output += self._on_upgrade(upgrade, len(output), arrived_ns)
+        while data and not self.closing:
+            if self._http is None:
+                end = _first_end(data)
+                reply = self._remembered.answer(data[:end], self._caller, arrived_ns)
+                if reply is not None:
+                    output, data = output + reply, data[end:]
+                    continue
+            http = self._http or Http(self._site, self._caller)
+            output += self._parse(http, data, arrived_ns)
+            data = http.rest
+            if http.upgrade is not None:
+                output += self._on_upgrade(http.upgrade, len(output), arrived_ns)
         self.steady = self._http is None and not (self.closing or self.interleaved)
         return output
 
-    def _parse(self, data: bytes, arrived_ns: int) -> bytes:
-        from_start = self._http is None
-        http = self._http or Http(self._site, self._caller)
+    def _parse(self, http: Http, data: bytes, arrived_ns: int) -> bytes:
+        """Feed the parser of one request, and forget it at the request's end."""
         output = http.receive(data, arrived_ns)
         self.closing = http.closing
-        if not http.idle:
-            self._http = http
-            return output
-        self._http = None
-        if from_start and http.answered == 1 and http.served is not None and self._site.fast_paths:
-            self._remembered.remember(data, http.served)
+        is_whole = self._http is None and http.done
+        if is_whole and http.served is not None and self._site.fast_paths:
+            self._remembered.remember(data[: len(data) - len(http.rest)], http.served)
+        self._http = None if http.done else http
         return output
 
     def _on_upgrade(self, upgrade: Upgrade, position: int, arrived_ns: int) -> bytes:

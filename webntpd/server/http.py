@@ -1,4 +1,4 @@
-"""HTTP/1.1 on one connection, parsed by h11: bytes in, bytes out, nothing raised.
+"""One HTTP/1.1 request and its reply, parsed by h11: bytes in, bytes out, nothing raised.
 
 h11 judges what is a valid request. A request is answered once it is complete, its body included,
 so that `rt` is the arrival of what completed it. Bodies mean nothing here: they are read over,
@@ -27,12 +27,18 @@ from webntpd.wire import WireError, format_timestamp, parse_request
 
 MAX_BODY = 4096
 """Largest request body that is read over, bytes."""
+MAX_HEADERS = 100
+"""Most header fields of a request."""
 
 _ALLOW = ("Allow", "GET, HEAD, OPTIONS")
 _CLOSE = ("Connection", "close")
 _UNSYNCED = "the clock of this server is not synchronised"
 _RETRY_SYNC = ("Retry-After", "60")
 
+# RFC 9110 §9.3 and RFC 5789: the methods that are known, but not served here.
+_NOT_ALLOWED = frozenset({"POST", "PUT", "DELETE", "CONNECT", "TRACE", "PATCH"})
+# RFC 9112 §2.2: empty lines before a request are ignored.
+_EMPTY_LINES = re.compile(rb"\A(?:\r\n)+")
 # RFC 9112 §2.2 and §5.2: a line that ends with LF alone, and one that goes on in the next.
 _LOOSE_LINE = re.compile(rb"(?<!\r)\n|\n[ \t]")
 
@@ -48,40 +54,43 @@ class Upgrade:
 
 
 class Http:
-    """The server's side of HTTP.
+    """The server's side of one request.
 
-    `closing` says that the connection ends with what was returned last, `upgrade` that a
-    WebSocket goes on from there; nothing may be fed after either. `answered` counts the replies,
-    and `served` is the request that was last answered with the time.
+    `done` says that it is answered, and `rest` is what has come behind it. `closing` says that the
+    connection ends with what was returned last, `upgrade` that a WebSocket goes on from there.
+    Nothing may be fed after any of these. `served` is the request if it was answered with the time.
     """
 
     __slots__ = (
-        "_body", "_caller", "_h11", "_last", "_request", "_site", "answered", "closing",
-        "served", "upgrade",
+        "_before", "_body", "_caller", "_h11", "_last", "_request", "_site", "closing", "done",
+        "rest", "served", "upgrade",
     )  # fmt: skip
 
     def __init__(self, site: Site, caller: Caller) -> None:
+        self.done = False
+        self.rest = b""
         self.closing = False
         self.upgrade: Upgrade | None = None
-        self.answered = 0
         self.served: Request | None = None
         self._site = site
         self._caller = caller
         self._h11 = h11.Connection(h11.SERVER, max_incomplete_event_size=site.limits.header_size)
+        self._before: bytes | None = b""  # half an empty line; None once the request has begun
         self._request: Request | None = None
         self._body = 0
         self._last = False  # the connection ends with the next reply
 
-    @property
-    def idle(self) -> bool:
-        """Whether what comes next is the start of a request."""
-        return self._h11.their_state is h11.IDLE and not self._h11.trailing_data[0]
-
     def receive(self, data: bytes, arrived_ns: int) -> bytes:
         """Take what arrived, not empty, at that time of the wall clock; return what to send."""
+        if self._before is not None:
+            data = _EMPTY_LINES.sub(b"", self._before + data)
+            if data in {b"", b"\r"}:
+                self._before = data
+                return b""
+            self._before = None
         self._h11.receive_data(data)
         output = b""
-        while not self.closing and self.upgrade is None:
+        while not (self.done or self.closing) and self.upgrade is None:
             before, _ = self._h11.trailing_data
             try:
                 event = self._h11.next_event()
@@ -119,8 +128,9 @@ class Http:
         self._body = 0
         if raw.http_version not in {b"1.0", b"1.1"}:
             return self._refuse(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, "HTTP/1.1 is spoken here")
-        if len(head) > self._site.limits.header_size:  # h11 lets it pass if it comes at once
-            return self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "header too long")
+        # h11 lets a header block of any size pass if it comes at once.
+        if len(head) > self._site.limits.header_size or len(raw.headers) > MAX_HEADERS:
+            return self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "too much of a header")
         if _LOOSE_LINE.search(head) is not None:
             return self._refuse(HTTPStatus.BAD_REQUEST, "a line is folded, or ends without CR")
         if self._request.fault is not None:
@@ -151,8 +161,10 @@ class Http:
             case "OPTIONS":
                 headers = self._site.cross_origin.preflight_headers(request.origin)
                 return self._reply(HTTPStatus.NO_CONTENT, (self._date(), _ALLOW, *headers))
-        error = f"{request.method} is not served here"
-        return self._reply_error(HTTPStatus.METHOD_NOT_ALLOWED, error, (_ALLOW,))
+        if request.method in _NOT_ALLOWED:
+            error = f"{request.method} is not served here"
+            return self._reply_error(HTTPStatus.METHOD_NOT_ALLOWED, error, (_ALLOW,))
+        return self._reply_error(HTTPStatus.NOT_IMPLEMENTED, "the method is not known here")
 
     def _answer_time(self, request: Request, client: Client | None, arrived_ns: int) -> bytes:
         if request.path == "/healthz":
@@ -249,16 +261,15 @@ class Http:
         return self._h11.send(response) or b""
 
     def _body_of(self, body: bytes) -> bytes:
-        """The rest of a reply; then the connection is ready for the next request or ends."""
+        """The rest of a reply; then the next request may come, or the connection ends."""
         if self._request is not None and self._request.method == "HEAD":
             body = b""
         output = self._h11.send(h11.Data(data=body)) or b""
         output += self._h11.send(h11.EndOfMessage()) or b""
         self._request = None
-        if self._h11.our_state is h11.DONE and self._h11.their_state is h11.DONE:
-            self._h11.start_next_cycle()
-        else:
-            self.closing = True
+        self.done = self._h11.our_state is h11.DONE and self._h11.their_state is h11.DONE
+        self.closing = not self.done
+        self.rest, _ = self._h11.trailing_data
         return output
 
     def _json_headers(self, length: int) -> Headers:
@@ -267,7 +278,6 @@ class Http:
         return json_headers(length, self._site.time.date, origin_headers)
 
     def _count(self) -> None:
-        self.answered += 1
         self._site.counters.requests += 1
 
     def _date(self) -> tuple[str, str]:

@@ -23,13 +23,16 @@ _HOST = re.compile(
     """,
     re.ASCII | re.VERBOSE,
 )
+# RFC 9112 §3.2.2; an address without a path is that of "/".
+_ABSOLUTE = re.compile(r"(?i:https?)://(?P<host>[^/?]+)(?P<rest>.*)")
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
     """A request and its digest.
 
-    `host` is empty where HTTP/1.0 leaves it out, `length` what Content-Length declares, `upgrade`
+    `host` is empty where HTTP/1.0 leaves it out, and like `path` it is that of the target if the
+    target is a whole address, `length` what Content-Length declares, `upgrade`
     says that a WebSocket is wanted, `accepts_html` that a browser opens the address as a page, and
     `forwarded_for` is what a proxy says of its client. `fault` tells what makes it a bad request
     although h11 takes it.
@@ -50,12 +53,16 @@ class Request:
 
     @classmethod
     def of(cls, raw: h11.Request) -> Self:
-        path, _, query = raw.target.decode("ascii").partition("?")
         host = _value(raw, b"host") or ""
+        target = raw.target.decode("ascii")
+        fault = _fault(raw.method, host, target)
+        if (absolute := _ABSOLUTE.fullmatch(target)) is not None:
+            host, target = absolute.groups()
+        path, _, query = target.partition("?")
         return cls(
             raw=raw,
             method=raw.method.decode("ascii"),
-            path=path,
+            path=path or "/",
             query=query,
             host=host,
             origin=_value(raw, b"origin"),
@@ -70,8 +77,24 @@ class Request:
             accepts_html=any(
                 kind.partition(";")[0].strip() == "text/html" for kind in _tokens(raw, b"accept")
             ),
-            fault=None if _is_host(host) else "Host is not a host with an optional port",
+            fault=fault,
         )
+
+
+def _fault(method: bytes, host: str, target: str) -> str | None:
+    """What is wrong with a request's Host or target, if anything is (RFC 9112 §3.2)."""
+    if not _is_host(host):
+        return "Host is not a host with an optional port"
+    absolute = _ABSOLUTE.fullmatch(target)
+    if absolute is not None and not _is_host(absolute["host"]):
+        return "the target's host is not a host with an optional port"
+    if method == b"CONNECT":  # to an authority; it will not be served
+        return None
+    if "#" in target:
+        return "the target has a fragment"
+    if absolute is None and not target.startswith("/") and (method, target) != (b"OPTIONS", "*"):
+        return "the target is neither a path nor an address"
+    return None
 
 
 def _is_host(value: str) -> bool:
