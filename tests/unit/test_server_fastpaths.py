@@ -1,5 +1,6 @@
 """The fast paths answer whatever arrives exactly as h11 and wsproto have it answered."""
 
+import tracemalloc
 from collections.abc import Iterable
 from itertools import pairwise
 from typing import NamedTuple
@@ -14,7 +15,7 @@ from webntpd.server.connection import Connection
 from webntpd.server.frames import is_one_short_frame, short_text
 from webntpd.server.kernelclock import ClockState
 from webntpd.server.limits import Limits
-from webntpd.server.remembered import MAX_BLOCK, MAX_BLOCKS
+from webntpd.server.remembered import MAX_BLOCK, MAX_BLOCKS, MAX_STENCILS
 from webntpd.server.site import Site
 from webntpd.status import ServerStatus
 
@@ -356,6 +357,33 @@ def test_what_is_remembered_is_bounded_and_the_last_used_stays() -> None:
     large = b"Host: x\r\nX: " + b"x" * MAX_BLOCK + b"\r\n\r\n"
     teach(large)
     assert not known(large)
+
+
+@pytest.mark.parametrize("padding", [0, MAX_BLOCK - 330])
+def test_what_is_remembered_takes_half_a_mebibyte(padding: int) -> None:
+    parts = Parts()
+    site, caller = parts.site(), parts.caller()
+    connection = Connection(site, caller)
+    hosts = [b"%04d" % number + b"a" * (padding and 251) + b":65535" for number in range(520)]
+    tracemalloc.start()
+    for host in hosts:
+        block = b"Host: %b\r\nX-Forwarded-For: 1%b\r\n\r\n" % (host, b"1" * padding)
+        for digits in range(1, 10):
+            parts.clock.wall_ns = T0  # of this second, for which patterns are made
+            request = b"GET /?%b HTTP/1.1\r\n" % TOKEN[: 11 + digits] + block
+            assert answer(connection.receive(request, T0)).status == 200
+    site.time.refresh(T0 + NS_PER_S)  # forgets the templates, which are counted otherwise
+    size, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert size <= 512 * 1024
+
+
+def test_clients_that_use_many_hosts_in_a_second_keep_nobody_from_being_known() -> None:
+    requests = [GET.replace(b"time", b"%d" % number) for number in range(2 * MAX_STENCILS)]
+    twins = Twins(taught=requests)
+    for request in requests:
+        assert answer(twins.feed(request)).status == 200
+        assert answer(twins.feed(requests[0])).status == 200
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ HTTP here that could disagree with h11's.
 import re
 from collections import OrderedDict
 from functools import partial
+from typing import NamedTuple
 
 from webntpd.server.counters import Counters
 from webntpd.server.crossorigin import CrossOrigin
@@ -22,8 +23,14 @@ from webntpd.server.stencil import Stencil
 from webntpd.server.timesource import TimeSource
 
 MAX_BLOCKS = 512
+"""Header blocks remembered at a time."""
 MAX_BLOCK = 1024
-"""How many are remembered, and their greatest length, bytes: half a mebibyte in all."""
+"""Longest header block that is remembered, bytes."""
+MAX_STENCILS = 12
+"""Stencils kept for a second: one for each Host and origin that clients name."""
+MAX_MEMORY = 384 * 1024
+"""Most memory for header blocks, bytes. With the stencils it is half a mebibyte."""
+_BLOCK_MEMORY = 512  # bytes for a header block in both dictionaries, beside its text twice
 
 _PAGES = "|".join(re.escape(path[1:]) for path in sorted(PATHS))
 # A timestamp that begins so is of the years 2001 to 2255 and needs no check of its range.
@@ -44,8 +51,10 @@ class Remembered:
         self._cross_origin = cross_origin
         self._header_size = limits.header_size
         self._counters = counters
-        self._known: OrderedDict[bytes, Known] = OrderedDict()
-        self._current: dict[bytes, Known] = {}  # those used in this second
+        self._known: OrderedDict[bytes, _Known] = OrderedDict()
+        self._memory = 0  # of those
+        self._current: dict[bytes, _Current] = {}  # those used in this second
+        self._stencils: dict[tuple[str, Headers], Stencil] = {}  # of this second
 
     def answer(self, data: bytes, caller: Caller, arrived_ns: int) -> bytes | None:
         """The reply to `data` if that is exactly one request, known, and not one too many."""
@@ -53,58 +62,75 @@ class Remembered:
         if match is None or len(data) > self._header_size:
             return None
         block = data[match.end() :]
-        known = self._current.get(block) or self._renewed(block)
-        if known is None:
+        current = self._current.get(block) or self._renewed(block)
+        if current is None:
             return None
+        stencil, forwarded_for = current
         client = caller.direct
-        if known.forwarded_for is not None:
-            client = caller.client(known.forwarded_for)
+        if forwarded_for is not None:
+            client = caller.client(forwarded_for)
         if client is not None and not client.admit():
             return None
         self._counters.requests += 1
-        return known.stencil.render(match[1] or b"0", self._now_ns(), arrived_ns)
+        return stencil.render(match[1] or b"0", self._now_ns(), arrived_ns)
 
     def remember(self, data: bytes, request: Request) -> None:
         """Keep what h11 took, to the last byte, for the one request that this is the digest of."""
         match = _REQUEST_LINE.match(data)
         if match is None or len(data) - match.end() > MAX_BLOCK:
             return
-        self._known[data[match.end() :]] = Known(request, self._cross_origin)
-        if len(self._known) > MAX_BLOCKS:
+        block = data[match.end() :]
+        if block not in self._known:
+            self._memory += _memory(block)
+        origin_headers = self._cross_origin.headers(request.origin)
+        self._known[block] = _Known(request.host, origin_headers, request.forwarded_for)
+        while len(self._known) > MAX_BLOCKS or self._memory > MAX_MEMORY:
             forgotten, _ = self._known.popitem(last=False)
+            self._memory -= _memory(forgotten)
             self._current.pop(forgotten, None)
 
     def forget_second(self) -> None:
         """Look up anew what is said beside the timestamps, since the next second has begun."""
         self._current.clear()
+        self._stencils.clear()
 
-    def _renewed(self, block: bytes) -> "Known | None":
+    def _renewed(self, block: bytes) -> "_Current | None":
         if self._time.withheld:
             return None
         known = self._known.get(block)
-        if known is not None:
-            self._known.move_to_end(block)
-            known.refresh(self._time)
-            self._current[block] = known
-        return known
+        if known is None:
+            return None
+        self._known.move_to_end(block)
+        stencil = self._stencil(known.host, known.origin_headers)
+        current = self._current[block] = (stencil, known.forwarded_for)
+        return current
+
+    def _stencil(self, host: str, origin_headers: Headers) -> Stencil:
+        """That of this second; with one too many all are made anew as they are asked for."""
+        stencil = self._stencils.get((host, origin_headers))
+        if stencil is None:
+            if len(self._stencils) >= MAX_STENCILS:
+                self.forget_second()
+            head = partial(_head, self._time.date, origin_headers)
+            stencil = Stencil(self._time.template(host), self._time.second, head)
+            self._stencils[host, origin_headers] = stencil
+        return stencil
 
 
-class Known:
-    """What replies to one header block have in common, all but `forwarded_for` for a second."""
+class _Known(NamedTuple):
+    """What a reply depends on, of one header block."""
 
-    __slots__ = ("_host", "_origin_headers", "forwarded_for", "stencil")
+    host: str
+    origin_headers: Headers
+    forwarded_for: str | None
 
-    stencil: Stencil
 
-    def __init__(self, request: Request, cross_origin: CrossOrigin) -> None:
-        self._host = request.host
-        self._origin_headers = cross_origin.headers(request.origin)
-        self.forwarded_for = request.forwarded_for
+_Current = tuple[Stencil, str | None]
+"""What writes the replies to a header block in this second, and its X-Forwarded-For."""
 
-    def refresh(self, time: TimeSource) -> None:
-        """Look up what is said in this second."""
-        head = partial(_head, time.date, self._origin_headers)
-        self.stencil = Stencil(time.template(self._host), time.second, head)
+
+def _memory(block: bytes) -> int:
+    return _BLOCK_MEMORY + 2 * len(block)
 
 
 def _head(date: str, origin_headers: Headers, length: int) -> bytes:
