@@ -33,6 +33,8 @@ def test_one(data: bytes) -> None:
     sent = 0
     for start in range(0, len(data), size):
         sent += len(connection.receive(data[start : start + size], T0 + start))
+        while connection.paused:
+            sent += len(connection.resume(T0 + start))
         connection.transmitted(sent, T0 + start)
         if connection.closing:
             break

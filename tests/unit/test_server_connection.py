@@ -510,6 +510,28 @@ def test_a_host_that_is_none_is_a_bad_request(host: str, version: str) -> None:
     assert connection.closing
 
 
+@pytest.mark.parametrize("fast_paths", [True, False])
+def test_more_replies_than_are_sent_at_once_wait(fast_paths: bool) -> None:
+    connection = Parts(fast_paths=fast_paths).connection()
+    request = b"GET / HTTP/1.1\r\nHost:\r\n\r\n"
+    requests = 16384 // len(request)
+    outputs = [connection.receive(request * requests + request[:-1], ARRIVED)]
+    while connection.paused:
+        outputs.append(connection.resume(ARRIVED))
+    outputs.append(connection.receive(request[-1:], ARRIVED))
+    assert b"".join(outputs).count(b"HTTP/1.1 200 OK") == requests + 1
+    assert len(outputs) > 2
+    assert max(map(len, outputs)) <= 65536
+
+
+def test_a_stop_forgets_what_waits() -> None:
+    connection = Parts().connection()
+    connection.receive(GET * 200, ARRIVED)
+    assert connection.paused
+    assert connection.shutdown() == b""
+    assert not connection.paused
+
+
 def test_every_reply_is_counted() -> None:
     parts = Parts()
     parts.connection().receive(GET + HEAD + b"POST / HTTP/1.1\r\nHost: x\r\n\r\n", ARRIVED)

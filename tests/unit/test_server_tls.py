@@ -71,6 +71,7 @@ class Peer:
     ) -> None:
         self.connection = TlsConnection((parts or Parts()).connection(), credentials.context)
         self.position = 0
+        self.largest = 0
         self._cut = cut
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.tls = (context or client_context()).wrap_bio(
@@ -92,12 +93,15 @@ class Peer:
     def exchange(self) -> None:
         for piece in self._cut(self._outgoing.read()):
             self.take(self.connection.receive(piece, T0))
+            while self.connection.paused:
+                self.take(self.connection.resume(T0))
 
     def encrypted(self, data: bytes) -> bytes:
         self.tls.write(data)
         return self._outgoing.read()
 
     def take(self, output: bytes) -> None:
+        self.largest = max(self.largest, len(output))
         if self.connection.interleaved:
             self.position += len(output)
         self._incoming.write(output)
@@ -145,6 +149,16 @@ def test_the_end_is_said_when_the_conversation_ends(credentials: Credentials) ->
     assert found.status == 200
     assert peer.connection.closing
     assert peer.tls.read(1) == b""
+
+
+@pytest.mark.parametrize("cut", [whole, byte_by_byte])
+def test_more_replies_than_are_sent_at_once_wait(credentials: Credentials, cut: Cut) -> None:
+    peer = Peer(credentials, cut=cut)
+    host = b"Host: " + b"a" * 255 + b":65535"
+    peer.ask(UPGRADE.replace(b"Host: time.example", host) + b"\r\n")
+    messages = 16384 // len(frame(b"1"))
+    assert peer.ask(frame(b"1") * messages).count(b'"it":1,') == messages
+    assert peer.largest <= 65536
 
 
 def test_a_clients_own_end_is_answered(credentials: Credentials) -> None:

@@ -384,6 +384,19 @@ def test_a_short_message_gets_a_short_reply(host: bytes) -> None:
     assert len(connection.receive(frame(b"1"), ARRIVED)) <= 7 * 73
 
 
+def test_more_replies_than_are_sent_at_once_wait() -> None:
+    connection = Parts().connection()
+    host = b"a" * 255 + b":65535"
+    upgrade = UPGRADE.replace(b"time.example", host) + b"\r\n"
+    messages = 4096 // len(frame(b"1"))
+    outputs = [connection.receive(upgrade + frame(b"1") * messages, ARRIVED)]
+    while connection.paused:
+        outputs.append(connection.resume(ARRIVED))
+    assert b"".join(outputs).count(b'"it":1,') == messages
+    assert len(outputs) > 1
+    assert max(map(len, outputs)) <= 65536
+
+
 def told(output: bytes) -> list[Event | int]:
     """The events, but of a close the code: what wsproto says of a fault depends on the cut."""
     return [e.code if isinstance(e, CloseConnection) else e for e in events(output)]

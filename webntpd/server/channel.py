@@ -1,7 +1,7 @@
 """One client's socket: what arrives is fed to its Connection, what that returns is sent.
 
-A channel never blocks and never grows: while something is left unsent, nothing more is read, so a
-client that does not take its replies holds no more of our memory than one read can cause.
+A channel never blocks and never grows: while something is left unsent, nothing more is read or
+answered, so a client that does not take its replies holds no more of our memory than 64 KiB.
 
 It ends in three steps: what was returned is sent; our side is shut down while what the client
 still sends is thrown away; the socket is closed when the client's side ends too. To close at once
@@ -44,9 +44,9 @@ class Channel:
     """
 
     __slots__ = (
-        "_clock", "_connection", "_departures", "_discarded", "_limits", "_lingering", "_patience",
-        "_queued", "_requesting", "_since", "_stamped", "_unsent", "changed", "client", "closed",
-        "interest", "socket",
+        "_arrived_ns", "_clock", "_connection", "_departures", "_discarded", "_limits",
+        "_lingering", "_patience", "_queued", "_requesting", "_since", "_stamped", "_unsent",
+        "changed", "client", "closed", "interest", "socket",
     )  # fmt: skip
 
     def __init__(
@@ -72,6 +72,7 @@ class Channel:
         self._patience = limits.request_time
         self._requesting = True  # until the first request has come
         self._unsent = b""
+        self._arrived_ns = 0  # when input came that waits until nothing is unsent
         self._queued = 0  # bytes that the kernel still had to send when the client's time began
         self._departures = departures  # may be stamped, if the client wants to know
         self._stamped = False
@@ -106,6 +107,9 @@ class Channel:
                     self._stamp_departures()
                 if output:
                     self._send(output, now)
+                if connection.paused:
+                    self._arrived_ns = arrived_ns
+                    self._resume(now)
                 if connection.steady and not (self._unsent or self._requesting):
                     self._since = now
                 else:
@@ -140,8 +144,18 @@ class Channel:
         self._note_departures()
         if self._unsent:
             self._send(b"", now)
+            self._resume(now)
             self._conclude(now)
         return not self._unsent
+
+    def _resume(self, now: float) -> None:
+        """Answer what waits, until something is left unsent again."""
+        connection = self._connection
+        while connection.paused and not self._unsent:
+            output = connection.resume(self._arrived_ns)
+            if connection.interleaved:
+                self._stamp_departures()
+            self._send(output, now)
 
     def _send(self, output: bytes, now: float) -> None:
         if self._unsent:

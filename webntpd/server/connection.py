@@ -1,7 +1,8 @@
 """One client's conversation without its socket: HTTP first, a WebSocket perhaps after it.
 
 Bytes are fed in with the time at which they arrived, and bytes to send come out. Nothing is ever
-raised, whatever is fed, and what is kept and what comes out is bounded by what was fed last.
+raised, whatever is fed. What is kept is bounded by what was fed last, and what comes out at a time
+is less than 64 KiB: what is behind that waits until it was sent.
 
 Most requests are answered from memory (see remembered.py). A parser is made for what is not known
 there, and dropped where the next request may begin: an idle connection holds none.
@@ -12,6 +13,9 @@ from webntpd.server.reception import Caller
 from webntpd.server.site import Site
 from webntpd.server.websocket import WebSocket
 
+MAX_OUTPUT = 16384
+"""Bytes of output after which no more input is looked at. One page or piece more may come."""
+_PIECE = 256  # bytes of messages that are looked at together: they get at most 20 KB of replies
 _BLANK_LINE = b"\r\n\r\n"
 
 
@@ -19,20 +23,23 @@ class Connection:
     """The state of one conversation.
 
     `steady` says that it is between requests, and nothing of the following is so. `closing`: it
-    ends once all that was returned is sent. `requesting`: a request has begun to come in.
+    ends once all that was returned is sent. `requesting`: a request has begun to come in. `paused`:
+    input is left; resume() answers it, and nothing may be fed before.
     `interleaved`: from the bytes that were returned last on, the client wants to know when
     replies really leave: transmitted() takes that.
     """
 
     __slots__ = (
-        "_caller", "_http", "_remembered", "_site", "_websocket", "_websocket_start", "closing",
-        "interleaved", "steady",
+        "_caller", "_http", "_remembered", "_rest", "_site", "_websocket", "_websocket_start",
+        "closing", "interleaved", "paused", "steady",
     )  # fmt: skip
 
     def __init__(self, site: Site, caller: Caller) -> None:
         self.steady = True
         self.closing = False
         self.interleaved = False
+        self.paused = False
+        self._rest = b""  # input that waits
         self._site = site
         self._remembered = site.remembered
         self._caller = caller
@@ -55,6 +62,12 @@ class Connection:
                 return reply
         return self._on_requests(data, arrived_ns)
 
+    def resume(self, arrived_ns: int) -> bytes:
+        """Go on with input that waits, and arrived at that time; return what to send."""
+        rest = self._rest
+        self._pause(b"")
+        return self.receive(rest, arrived_ns)
+
     def transmitted(self, position: int, left_ns: int) -> None:
         """Bytes up to that position left at that time of the wall clock, ns.
 
@@ -68,19 +81,40 @@ class Connection:
         if self.closing:
             return b""
         self.closing, self.steady = True, False
+        self._pause(b"")
         return b"" if self._websocket is None else self._websocket.shutdown()
 
     def _on_messages(self, websocket: WebSocket, data: bytes, arrived_ns: int) -> bytes:
         if self.closing or not data:
             return b""
-        output = websocket.receive(data, arrived_ns)
+        if len(data) <= _PIECE:
+            output = websocket.receive(data, arrived_ns)
+        else:
+            output = self._on_many_messages(websocket, data, arrived_ns)
         if websocket.closing:
             self.closing, self.steady = True, False
         return output
 
+    def _on_many_messages(self, websocket: WebSocket, data: bytes, arrived_ns: int) -> bytes:
+        output = b""
+        while data and not websocket.closing:
+            if len(output) >= MAX_OUTPUT:
+                self._pause(data)
+                break
+            output += websocket.receive(data[:_PIECE], arrived_ns)
+            data = data[_PIECE:]
+        return output
+
+    def _pause(self, rest: bytes) -> None:
+        self._rest = rest
+        self.paused = rest != b""
+
     def _on_requests(self, data: bytes, arrived_ns: int) -> bytes:
         output = b""
         while data and not self.closing:
+            if len(output) >= MAX_OUTPUT:
+                self._pause(data)
+                break
             if self._http is None:
                 end = _first_end(data)
                 reply = self._remembered.answer(data[:end], self._caller, arrived_ns)

@@ -9,7 +9,7 @@ import ssl
 from contextlib import suppress
 from pathlib import Path
 
-from webntpd.server.connection import Connection
+from webntpd.server.connection import MAX_OUTPUT, Connection
 from webntpd.server.parameters import ServerError
 
 logger = logging.getLogger(__name__)
@@ -67,12 +67,14 @@ class TlsConnection:
         "_sent",
         "_tls",
         "closing",
+        "paused",
         "steady",
     )  # fmt: skip
 
     def __init__(self, inner: Connection, context: ssl.SSLContext) -> None:
         self.closing = False
         self.steady = False
+        self.paused = False
         self._inner = inner
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
@@ -94,12 +96,18 @@ class TlsConnection:
         if self.closing or not data:
             return b""
         self._incoming.write(data)
+        return self.resume(arrived_ns)
+
+    def resume(self, arrived_ns: int) -> bytes:
+        """As Connection.resume."""
+        self.paused = False
         try:
             if not self._ready:
                 self._tls.do_handshake()
                 self._ready = True
-            while not self.closing:
-                self._converse(self._tls.read(_RECORD), arrived_ns)
+            while not self.closing and self._outgoing.pending < MAX_OUTPUT:
+                self._converse(arrived_ns)
+            self.paused = not self.closing
         except ssl.SSLWantReadError:
             pass
         except ssl.SSLError:  # the alert that says why is in what goes out
@@ -115,6 +123,7 @@ class TlsConnection:
         """As Connection.shutdown."""
         if self.closing:
             return b""
+        self.paused = False
         last_words = self._inner.shutdown()
         if self._ready:
             with suppress(ssl.SSLError):
@@ -123,10 +132,14 @@ class TlsConnection:
         self.closing = True
         return self._output()
 
-    def _converse(self, plain: bytes, arrived_ns: int) -> None:
-        if plain:
+    def _converse(self, arrived_ns: int) -> None:
+        if self._inner.paused:
+            self._write(self._inner.resume(arrived_ns))
+        elif plain := self._tls.read(_RECORD):
             self._write(self._inner.receive(plain, arrived_ns))
-        if not plain or self._inner.closing:
+        else:
+            self._close()
+        if self._inner.closing:
             self._close()
 
     def _write(self, reply: bytes) -> None:
