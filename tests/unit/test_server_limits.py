@@ -39,7 +39,13 @@ FEW = Limits(requests_per_second=2.0, request_burst=3)
         ("::ffff:127.0.0.1", THIS_MACHINE),
         ("", THIS_MACHINE),
         ("unknown", UNKNOWN),
-        ("192.0.2.7:443", UNKNOWN),
+        ("192.0.2.7:443", "192.0.2.7"),
+        ("[2001:db8:1:2::3]:443", "2001:db8:1:2::/64"),
+        ("[2001:db8:1:2::3]", "2001:db8:1:2::/64"),
+        ("192.0.2.7:", UNKNOWN),
+        ("192.0.2.7:x", UNKNOWN),
+        ("[192.0.2.7]:1", UNKNOWN),
+        ("[2001:db8::1", UNKNOWN),
     ],
 )
 def test_an_address_uses_a_share(host: str, share: str) -> None:
@@ -193,6 +199,7 @@ def test_the_clients_of_a_proxy_that_is_trusted_have_a_share_each(proxy: str) ->
         ("192.0.2.7, 2001:db8:f::1", "192.0.2.7"),
         ("2001:db8:1:2::3, 10.0.0.9", "2001:db8:1:2::9"),
         ("10.0.0.8, 10.0.0.9", "10.0.0.8"),
+        ("192.0.2.7:5, 10.0.0.9:6, [2001:db8:f::1]:7", "192.0.2.7"),
         ("192.0.2.7, nonsense", UNKNOWN),
         ("127.0.0.1, ", UNKNOWN),
         ("", UNKNOWN),
@@ -221,6 +228,15 @@ def test_what_others_say_of_whom_they_forward_for_is_not_believed() -> None:
     for number in range(4):
         header = f"X-Forwarded-For: 192.0.2.{number}\r\n\r\n".encode()
         statuses.append(answer(conversation.receive(GET[:-2] + header, T0)).status)
+    assert statuses == [200, 200, 200, 429]
+
+
+@pytest.mark.parametrize("fast_paths", [True, False])
+def test_a_proxy_that_does_not_say_whom_it_forwards_for_is_limited_itself(
+    fast_paths: bool,
+) -> None:
+    conversation = connection(Parts(limits=FEW, fast_paths=fast_paths), "10.1.2.3", "10.0.0.0/8")
+    statuses = [answer(conversation.receive(GET, T0)).status for _ in range(4)]
     assert statuses == [200, 200, 200, 429]
 
 

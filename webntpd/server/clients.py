@@ -6,6 +6,7 @@ many clients open a connection for every request.
 
 import ipaddress
 import math
+import re
 from collections.abc import Callable
 
 from webntpd.ntp.types import NS_PER_S
@@ -16,6 +17,8 @@ MAX_ADDRESSES = 65536
 
 LOOPBACK = "this machine"
 UNKNOWN = "unknown"
+
+_WITH_PORT = re.compile(r"\[(?P<ipv6>[^]]*:[^]]*)\](?::[0-9]+)?|(?P<ipv4>[0-9.]+):[0-9]+")
 
 
 class Client:
@@ -91,9 +94,8 @@ def share_of(host: str) -> str:
     """Whose share of the server an address uses: its own, or that of its IPv6 /64."""
     if not host:  # a Unix socket's
         return LOOPBACK
-    try:
-        address = ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:  # what a proxy names may be anything
+    address = address_of(host)
+    if address is None:
         return UNKNOWN
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
         address = address.ipv4_mapped
@@ -102,3 +104,12 @@ def share_of(host: str) -> str:
     if isinstance(address, ipaddress.IPv6Address):
         return str(ipaddress.IPv6Network((int(address) >> 64 << 64, 64)))
     return str(address)
+
+
+def address_of(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """The address in what a proxy says of its client: some add the port (RFC 7239 §6)."""
+    try:
+        return ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        match = _WITH_PORT.fullmatch(text)
+    return None if match is None else address_of(match["ipv6"] or match["ipv4"])

@@ -3,22 +3,31 @@
 import ipaddress
 from dataclasses import dataclass
 
-from webntpd.server.clients import UNKNOWN, Client, Clients
+from webntpd.server.clients import UNKNOWN, Client, Clients, address_of
 from webntpd.server.parameters import ServerError
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The other end. `direct` is its client, None if no limits of an address apply to it."""
+    """The other end.
+
+    `direct` is the client that its connection counts towards, None if no limits of an address
+    apply to it; `proxy` is its address if it is one of our proxies, empty for a Unix socket.
+    """
 
     reception: "Reception"
     direct: Client | None
-    is_proxy: bool = False
+    proxy: str | None = None
 
     def client(self, forwarded_for: str | None) -> Client | None:
-        """Who sent a request with that X-Forwarded-For; None if no limit applies to him."""
-        if not self.is_proxy or forwarded_for is None:
+        """The client that a request with that X-Forwarded-For counts towards.
+
+        None if no limit applies to it. A proxy that names no client is limited itself.
+        """
+        if self.proxy is None:
             return self.direct
+        if forwarded_for is None:
+            return self.reception.clients.find(self.proxy)
         return self.reception.client_of(forwarded_for)
 
 
@@ -28,14 +37,13 @@ class Reception:
     def __init__(self, clients: Clients, trusted: tuple[str, ...]) -> None:
         self.clients = clients
         self._exempt = Caller(self, None)
-        self._proxy = Caller(self, None, is_proxy=True)
         self._unix = "unix" in trusted
         self._networks = [network(each) for each in trusted if each != "unix"]
 
     def caller(self, host: str) -> Caller:
         """Who connects from an address, which is empty for a Unix socket."""
         if self._is_trusted(host) if host else self._unix:
-            return self._proxy
+            return Caller(self, None, proxy=host)
         client = self.clients.find(host)
         return self._exempt if client is None else Caller(self, client)
 
@@ -53,11 +61,8 @@ class Reception:
     def _is_trusted(self, host: str) -> bool:
         if not self._networks:
             return False
-        try:
-            address = ipaddress.ip_address(host.partition("%")[0])
-        except ValueError:  # what a proxy names may be anything
-            return False
-        return any(address in network for network in self._networks)
+        address = address_of(host)
+        return any(address in network for network in self._networks if address is not None)
 
 
 def network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:

@@ -67,7 +67,7 @@ class Remembered:
             return None
         stencil, forwarded_for = current
         client = caller.direct
-        if forwarded_for is not None:
+        if caller.proxy is not None:
             client = caller.client(forwarded_for)
         if client is not None and not client.admit():
             return None
