@@ -3,6 +3,9 @@
 It has a network, shared memory, users and capabilities of its own. The units of the clock's daemons
 ask for CAP_SYS_TIME, so it has that, too, but only in its own user namespace, where the kernel lets
 nobody set a clock; and a filter refuses the very system calls before the kernel is even asked.
+
+A machine that shall see the state of the kernel's clock gets READS_THE_CLOCK instead: without the
+capability, the same calls read the state and set nothing.
 """
 
 import fcntl
@@ -28,10 +31,10 @@ NSPAWN = (
     "--keep-unit",
     "--private-network",
     "--private-users=pick",
-    "--capability=CAP_SYS_TIME",
-    "--system-call-filter=~@clock",
     "--boot",
 )
+NO_CLOCK = ("--capability=CAP_SYS_TIME", "--system-call-filter=~@clock")
+READS_THE_CLOCK = ("--system-call-filter=adjtimex clock_adjtime",)
 ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     "LC_ALL": "C.UTF-8",
@@ -45,10 +48,11 @@ INSTALL = ("apt-get", "-qq", "install", "--yes", "--no-install-recommends")
 
 
 class Machine:
-    """The machine whose files are in `root`, running or not."""
+    """The machine whose files are in `root`, running or not; `clock` has nspawn's options for it."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, clock: tuple[str, ...] = NO_CLOCK) -> None:
         self._root = root
+        self._clock = clock
         self._console = root.with_name(f"{root.name}.console")
         self._run = ExitStack()
         self._nspawn: subprocess.Popen[bytes]
@@ -64,6 +68,7 @@ class Machine:
                         *enter,
                         self._run.enter_context(control_group()),
                         *command,
+                        *self._clock,
                         f"--directory={self._root}",
                     ],
                     stdin=subprocess.DEVNULL,
@@ -152,9 +157,9 @@ class Machine:
 
 
 @contextmanager
-def booted(root: Path) -> Iterator[Machine]:
+def booted(root: Path, clock: tuple[str, ...] = NO_CLOCK) -> Iterator[Machine]:
     """A machine that runs, until the plug is pulled in the end."""
-    machine = Machine(root)
+    machine = Machine(root, clock)
     try:
         machine.boot()
         yield machine
