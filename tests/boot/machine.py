@@ -48,7 +48,10 @@ INSTALL = ("apt-get", "-qq", "install", "--yes", "--no-install-recommends")
 
 
 class Machine:
-    """The machine whose files are in `root`, running or not; `clock` has nspawn's options for it."""
+    """The machine whose files are in `root`, running or not.
+
+    `clock` has nspawn's options for the system calls that read and set the clock.
+    """
 
     def __init__(self, root: Path, clock: tuple[str, ...] = NO_CLOCK) -> None:
         self._root = root

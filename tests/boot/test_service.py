@@ -126,6 +126,20 @@ def test_a_socket_that_was_not_handed_over(machine: Machine) -> None:
     machine.says("webntpd", "SOCK(/run/chrony.webntpd.sock): publishing again")
 
 
+def test_a_link_in_the_place_of_a_socket_is_not_followed(machine: Machine) -> None:
+    bind = "import socket; socket.socket(socket.AF_UNIX).bind('/run/victim')"
+    machine.run("python3", "-c", bind)
+    machine.run("chmod", "0755", "/run/victim")
+    machine.run("ln", "-sfn", "/run/victim", "/run/chrony.webntpd.sock")
+    machine.write("/run/chrony.conf", "refclock SOCK /run/chrony.webntpd.sock refid WEB\n")
+    script = "/usr/lib/webntpd/hand-over-socket"
+    ended = "MAINPID=4194304"  # more than the kernel ever gives
+    done = machine.attempt("env", ended, script, "/run/chrony.webntpd.sock", "/run/chrony.conf")
+    assert "there is no such socket" in done.stdout
+    assert machine.run("stat", "--format=%U:%G %a", "/run/victim") == "root:root 755\n"
+    machine.run("rm", "/run/victim", "/run/chrony.webntpd.sock")
+
+
 def test_a_var_that_cannot_be_written(machine: Machine) -> None:
     parts.start(machine, SHM)  # so that its directories are there
     machine.run("systemctl", "stop", "webntpd")

@@ -1,4 +1,4 @@
-"""What the systemd of this machine says of the units; tests/boot asks that of the package's Debian."""
+"""What the systemd of this machine says of the units; tests/boot asks that of Debian 13."""
 
 import re
 import subprocess
@@ -23,7 +23,7 @@ def test_systemd_has_nothing_against_a_unit_but_keys_that_are_newer(
     command.chmod(0o755)
     text = (ROOT / "systemd" / unit).read_text().replace("/usr/bin/webntpd", str(command))
     (tmp_path / unit).write_text(text)
-    verify = [require("systemd-analyze"), "verify", "--man=no", tmp_path / unit]
+    verify = [require("systemd-analyze"), "verify", "--man=no", str(tmp_path / unit)]
     done = subprocess.run(verify, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     complaints = [line for line in done.stderr.splitlines() if unit in line]

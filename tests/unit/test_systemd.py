@@ -1,8 +1,16 @@
 """The unit files, without systemd; tests/boot has them do their work."""
 
 import os
+import shutil
+import socket
+import stat
 import subprocess
+import sys
+from collections.abc import Iterator
+from importlib.machinery import SourceFileLoader
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -75,15 +83,82 @@ def test_the_package_has_the_programs_version() -> None:
 
 
 def hand_over(
-    socket: Path, *configuration: Path, consumer: int
+    target: Path, *configuration: Path, consumer: int
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [UNITS / "hand-over-socket", socket, *configuration],
+        [sys.executable, "-I", UNITS / "hand-over-socket", target, *configuration],
         env={**os.environ, "MAINPID": str(consumer)},
         check=False,
         capture_output=True,
         text=True,
     )
+
+
+@pytest.fixture(scope="module")
+def script() -> ModuleType:
+    """hand-over-socket as a module: what it does with the user's own group."""
+    path = str(UNITS / "hand-over-socket")
+    loader = SourceFileLoader("hand_over_socket", path)
+    spec = spec_from_file_location("hand_over_socket", path, loader=loader)
+    assert spec is not None
+    module = module_from_spec(spec)
+    loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def bound(tmp_path: Path) -> Iterator[Path]:
+    """A socket of mode 0755, as chrony makes it."""
+    path = tmp_path / "bound"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as consumer:
+        consumer.bind(str(path))
+        path.chmod(0o755)
+        yield path
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_a_socket_is_handed_over(bound: Path, script: ModuleType) -> None:
+    assert script.hand_over(str(bound), os.getgid())
+    assert mode(bound) == 0o660
+
+
+def test_no_link_to_a_socket_is_followed(bound: Path, script: ModuleType) -> None:
+    link = bound.with_name("link")
+    link.symlink_to(bound)
+    assert not script.hand_over(str(link), os.getgid())
+    assert mode(bound) == 0o755
+
+
+def test_no_other_file_is_handed_over(tmp_path: Path, script: ModuleType) -> None:
+    file = tmp_path / "file"
+    file.write_text("")
+    file.chmod(0o755)
+    assert not script.hand_over(str(file), os.getgid())
+    assert mode(file) == 0o755
+
+
+def test_what_was_opened_is_handed_over_although_the_path_becomes_a_link(
+    bound: Path, script: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The change comes between the look at the file and the change of its group."""
+    other = bound.with_name("other")
+    other.write_text("")
+    other.chmod(0o600)
+    moved = bound.with_name("moved")
+
+    def swap(path: str, group: int) -> None:
+        bound.rename(moved)
+        bound.symlink_to(other)
+        chown(path, group=group)
+
+    chown = shutil.chown
+    monkeypatch.setattr(shutil, "chown", swap)
+    assert script.hand_over(str(bound), os.getgid())
+    assert mode(other) == 0o600
+    assert mode(moved) == 0o660
 
 
 @pytest.fixture
@@ -101,8 +176,8 @@ def test_a_socket_that_nobody_asked_for_is_not_waited_for(tmp_path: Path) -> Non
 
 
 def test_a_consumer_that_ended_is_not_waited_for(tmp_path: Path, ended: int) -> None:
-    socket = tmp_path / "sock"
-    (tmp_path / "chrony.conf").write_text(f"refclock SOCK {socket} refid WEB\n")
-    done = hand_over(socket, tmp_path, consumer=ended)
+    target = tmp_path / "sock"
+    (tmp_path / "chrony.conf").write_text(f"refclock SOCK {target} refid WEB\n")
+    done = hand_over(target, tmp_path, consumer=ended)
     assert done.returncode == 1
-    assert f"{socket}: the configuration names it, but there is no such socket" in done.stderr
+    assert f"{target}: the configuration names it, but there is no such socket" in done.stderr
