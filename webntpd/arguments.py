@@ -100,6 +100,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     _add_plot(command("plot", "Draw offset, delay and jitter over time", PLOT))
     command("install-unit", "Install the units for systemd, after pip or pipx", INSTALL_UNIT)
+    command("uninstall-unit", "Remove what install-unit has installed", UNINSTALL_UNIT)
     return parser
 
 
@@ -171,7 +172,13 @@ Each peer is drawn with the bound of its offset's error. Needs matplotlib.
 
 INSTALL_UNIT = """
 Writes the units to /etc/systemd/system, and /etc/webntpd.toml unless it exists,
-and says what to do next. Needs root. A distribution's package has its units.
+links manual pages and completions below /usr/local/share, and says what to do
+next. Needs root. A distribution's package has its units.
+"""
+
+UNINSTALL_UNIT = """
+Stops the services and removes units, drop-ins and links. The configuration, the
+user and the state stay. Needs root. Run it before `pip uninstall webntpd`.
 """
 
 

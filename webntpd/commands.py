@@ -219,14 +219,44 @@ Then, with servers named in /etc/webntpd.toml:
     systemctl daemon-reload
     {command} check-config
     systemctl enable --now webntpd"""
+UNITS_REMOVED = """
+What stays is the administrator's: /etc/webntpd.toml and /etc/webntpd-server.toml, the user
+webntpd, /var/lib/webntpd and /var/log/webntpd. Restart the consumer of a socket."""
+NO_UNITS = "there are no units that install-unit has written"
 
 
 def install_unit(_arguments: argparse.Namespace) -> int:
-    command = units.command()
-    for path in units.install(units.data_directory(), command):
+    installation = units.this_installation()
+    for path in units.install(installation):
         print(f"wrote {path}")
-    print(UNITS_INSTALLED.format(command=command))
+    print(UNITS_INSTALLED.format(command=installation.command))
     return Exit.OK
+
+
+def uninstall_unit(_arguments: argparse.Namespace) -> int:
+    """Stop what runs, remove the files, and have systemd forget them."""
+    services = [path.name for path in units.installed() if path.suffix in (".service", ".socket")]
+    if services:
+        _systemctl("stop", *services)
+    removed = False
+    for path in units.uninstall():
+        print(f"removed {path}")
+        removed = True
+    if services:
+        _systemctl("daemon-reload")
+    print(UNITS_REMOVED if removed else NO_UNITS)
+    return Exit.OK
+
+
+def _systemctl(*arguments: str) -> None:
+    """Raises UnitError where it fails; where systemd does not run there is nothing to tell it."""
+    program = shutil.which("systemctl")
+    if program is None or not Path("/run/systemd/system").is_dir():
+        return
+    command = (program, "--quiet", *arguments)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - a path
+    if done.returncode != 0:
+        raise units.UnitError(f"systemctl {arguments[0]}: {done.stderr.strip()}")
 
 
 def plot(arguments: argparse.Namespace) -> int:
@@ -259,4 +289,5 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "consumer-config": consumer_config,
     "plot": plot,
     "install-unit": install_unit,
+    "uninstall-unit": uninstall_unit,
 }

@@ -5,6 +5,7 @@ import re
 from tests.boot import parts
 from tests.boot.machine import PACKAGE, WHEEL, Machine
 from tests.boot.parts import CHRONY_SOCK, CONFIG, SERVER, SERVER_CONFIG, SHM, UNITS
+from tests.docs.markdown import manual_files
 
 LARGEST_EXPOSURE = 1.8
 BESIDE = (
@@ -30,6 +31,12 @@ def test_it_has_manual_pages_completion_and_a_user(machine: Machine) -> None:
     conffiles = machine.run("cat", "/var/lib/dpkg/info/webntpd.conffiles").splitlines()
     assert {CONFIG, SERVER_CONFIG} <= set(conffiles)
     assert "webntpd:" in machine.run("getent", "passwd", "webntpd")
+
+
+def test_the_files_that_the_manual_pages_name_are_there(machine: Machine) -> None:
+    pages = machine.run("sh", "-c", "zcat /usr/share/man/man?/webntp*")
+    for path in manual_files(pages):
+        assert machine.attempt("test", "-e", path).returncode == 0, path
 
 
 def test_without_a_peer_it_says_what_to_do_and_does_not_try_again(machine: Machine) -> None:
@@ -90,18 +97,31 @@ def test_removing_it_stops_it_and_keeps_what_is_the_administrators(machine: Mach
     assert machine.run("systemctl", "is-enabled", "webntpd").strip() == "enabled"
 
 
-def test_purging_it_leaves_nothing(machine: Machine) -> None:
+def test_purging_it_leaves_nothing_but_a_locked_user(machine: Machine) -> None:
     parts.start(machine, SHM, CHRONY_SOCK)
     machine.run("systemctl", "enable", "webntpd", "webntpd.socket")
+    machine.run("chpasswd", stdin="webntpd:secret\n")
+    number = machine.run("id", "--user", "webntpd")
     machine.run("apt-get", "-qq", "purge", "--yes", "webntpd")
     search = ("find", "/", "-xdev", "-name", "*webntp*", "-not", "-path", "/proc/*")
     assert set(machine.run(*search).split()) == {PACKAGE, WHEEL}
-    assert "webntpd" not in machine.run("cat", "/etc/passwd", "/etc/group", "/etc/shadow")
+    assert machine.run("find", "/", "-xdev", "-user", "webntpd", "-not", "-path", "/proc/*") == ""
+    assert machine.run("getent", "shadow", "webntpd").startswith("webntpd:!")
+    assert machine.run("getent", "passwd", "webntpd").endswith(":/usr/sbin/nologin\n")
+    # Else the next user of the system gets the number.
+    machine.run("systemd-sysusers", "-", stdin="u another - Another\n")
+    assert machine.run("id", "--user", "another") != number
+    machine.run("userdel", "another")
     assert "0x4e545032" not in machine.run("ipcs", "-m")
     assert machine.attempt("pgrep", "-f", "/usr/bin/webntpd").stdout == ""
+    machine.install(PACKAGE)
+    assert machine.run("id", "--user", "webntpd") == number
+    parts.start(machine, SHM)
 
 
-def test_pip_and_install_unit_make_the_same_service(running: Machine) -> None:
+def test_pip_and_install_unit_make_the_same_service_and_uninstall_unit_removes_it(
+    running: Machine,
+) -> None:
     machine = running
     machine.attempt("apt-get", "-qq", "purge", "--yes", "webntpd")
     machine.install("python3-venv")
@@ -127,3 +147,23 @@ def test_pip_and_install_unit_make_the_same_service(running: Machine) -> None:
     machine.run("ln", "-s", f"{PIP}/webntpd", "/usr/local/bin/")
     parts.install_chrony(machine)
     parts.chrony_selects(machine)
+
+    for name in (
+        "man/man5/webntpd.toml.5",
+        "man/man8/webntpd.8",
+        "bash-completion/completions/webntpd",
+    ):
+        assert "webntpd" in machine.run("cat", f"/usr/local/share/{name}")
+
+    machine.run("systemctl", "enable", "webntpd", "webntpd.socket")
+    removed = machine.run(f"{PIP}/webntpd", "uninstall-unit")
+    assert "removed /etc/systemd/system/ntpd-rs.service.d/webntpd.conf\n" in removed
+    search = ("find", "/etc", "/usr/local/share", "-name", "*webntp*")
+    kept = {CONFIG, SERVER_CONFIG, "/etc/chrony/conf.d/webntpd.conf"}
+    assert set(machine.run(*search).split()) == kept
+    # What `systemctl edit` made, here for chrony, is the administrator's.
+    assert machine.run("ls", "/etc/systemd/system/chrony.service.d") == "override.conf\n"
+    for unit in UNITS:
+        assert machine.property(unit, "LoadState") == "not-found"
+    assert machine.attempt("pgrep", "-f", f"{PIP}/webntpd").stdout == ""
+    assert "there are no units" in machine.run(f"{PIP}/webntpd", "uninstall-unit")

@@ -18,6 +18,7 @@ INDENTED = re.compile(r"(?<=\n\n)(?:(?: {4}.*)?\n)*(?: {4}.*\n)")
 SPAN = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 LINK = re.compile(r"\[[^\]]+\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#+ +(.+)$", re.MULTILINE)
+MANUAL_FILE = re.compile(r"^\.IR? (/(?:etc|usr)/\S+)", re.MULTILINE)
 EXAMPLE = re.compile(r"^\.EX\n(.*?)^\.EE$", re.MULTILINE | re.DOTALL)
 
 
@@ -98,3 +99,8 @@ def manual_examples(page: str) -> Iterator[Block]:
     for match in EXAMPLE.finditer(page):
         line = page.count("\n", 0, match.start()) + 1
         yield Block(line, COMMANDS, textwrap.dedent(match[1]).replace(r"\-", "-"))
+
+
+def manual_files(page: str) -> set[str]:
+    """The files and directories below /etc and /usr that a manual page speaks of."""
+    return set(MANUAL_FILE.findall(page.replace(r"\-", "-")))

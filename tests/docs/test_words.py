@@ -2,6 +2,7 @@
 
 import argparse
 import re
+import tomllib
 from functools import cache
 from pathlib import Path
 
@@ -91,10 +92,12 @@ def test_the_readme_leads_to_every_document() -> None:
     assert {str(path.relative_to(ROOT)) for path in DOCUMENTS[1:]} <= set(links)
 
 
-def test_the_package_has_every_document() -> None:
+def test_the_wheel_and_so_the_package_has_every_document() -> None:
+    build = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]
     shipped = {
         path
-        for line in (ROOT / "debian/webntpd.docs").read_text().split()
-        for path in ROOT.glob(line)
+        for source, target in build["targets"]["wheel"]["shared-data"].items()
+        if Path(target).is_relative_to("share/doc/webntpd")
+        for path in (ROOT / source, *(ROOT / source).glob("*.md"))
     }
     assert shipped >= {path for path in DOCUMENTS if path.name != "CONTRIBUTING.md"}
