@@ -76,6 +76,15 @@ def test_systemd_opens_a_port_that_the_server_may_not(machine: Machine) -> None:
     machine.run("webntpd", "query", "--samples=1", "ws://[::1]/")
 
 
+def test_a_socket_cannot_be_started_while_its_server_runs(machine: Machine) -> None:
+    machine.write(SERVER_CONFIG, SERVER.replace("127.0.0.1:8080", "127.0.0.1:8081"))
+    machine.run("systemctl", "start", "webntpd-server")
+    assert machine.attempt("systemctl", "start", "webntpd.socket").returncode != 0
+    assert "already active, refusing" in machine.journal("webntpd.socket")
+    machine.run("systemctl", "stop", "webntpd-server")
+    machine.run("systemctl", "start", "webntpd.socket")
+
+
 # -- what is wrong is said in one line -------------------------------------------------------
 
 
