@@ -56,6 +56,22 @@ async def test_a_socket_in_use_is_left_alone(place: Path) -> None:
     listener.close()
 
 
+async def test_a_socket_in_use_whose_backlog_is_full_holds_up_nothing(place: Path) -> None:
+    with (
+        socket.socket(socket.AF_UNIX) as busy,
+        socket.socket(socket.AF_UNIX) as waiting,
+        trio.fail_after(30),  # or a failure would never end
+    ):
+        busy.bind(str(place))
+        busy.listen(0)
+        waiting.connect(str(place))
+        with pytest.raises(ServerError, match=f"unix:{place}: address already in use"):
+            await trio.to_thread.run_sync(
+                lambda: trio.run(listen, [f"unix:{place}"]), abandon_on_cancel=True
+            )
+    assert mode(place) is not None
+
+
 def test_a_file_in_the_place_of_a_socket_is_left_alone(place: Path) -> None:
     place.write_text("precious")
     with pytest.raises(ServerError, match=f"unix:{place}: address already in use"):
