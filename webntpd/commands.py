@@ -135,7 +135,8 @@ def run_trio(function: Callable[..., Awaitable[T]], *arguments: object) -> T:
     try:
         return trio.run(function, *arguments)
     except BaseExceptionGroup as group:
-        raise innermost(group) from None
+        error = innermost(group)
+    raise error  # outside of the handler: the error keeps its own cause
 
 
 def innermost(error: BaseException) -> BaseException:

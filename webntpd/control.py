@@ -137,7 +137,7 @@ def remove_stale(path: Path) -> None:
             probe.connect(str(path))
         except ConnectionRefusedError:
             path.unlink()
-        except BlockingIOError:
-            raise OSError(errno.EADDRINUSE, "another daemon has it") from None
+        except BlockingIOError as error:  # its backlog is full
+            raise OSError(errno.EADDRINUSE, "another daemon has it") from error
         else:
             raise OSError(errno.EADDRINUSE, "another daemon has it")

@@ -314,3 +314,18 @@ def test_log_lines_are_json_if_they_are_asked_for() -> None:
         assert line["message"].startswith("serving time on 127.0.0.1:")
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
+
+
+def test_a_failure_out_of_a_nursery_keeps_its_cause() -> None:
+    cause = OSError("address in use")
+
+    async def fail() -> None:
+        raise RuntimeError("no server") from cause
+
+    async def run() -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(fail)
+
+    with pytest.raises(RuntimeError, match="no server") as raised:
+        commands.run_trio(run)
+    assert raised.value.__cause__ is cause
