@@ -1,7 +1,8 @@
 """Writes statistics files as ntpd does: one for each day (UTC), the old ones removed.
 
-Every line is written at once and nothing is kept open, so a directory that is removed, filled up
-or made again is no special case. What cannot be written is lost and counted; the daemon goes on.
+A thread writes all lines that wait at once, and keeps nothing open, so a directory that is removed,
+filled up or made again is no special case. Lines that cannot be written are lost and counted; the
+daemon goes on.
 """
 
 import errno
@@ -15,6 +16,7 @@ from itertools import groupby
 from pathlib import Path
 
 import trio
+from trio.lowlevel import ParkingLot
 
 from webntpd.ntp.types import NS_PER_S
 from webntpd.ntpstats import File, Record, Recorder
@@ -23,8 +25,10 @@ from webntpd.status import Status
 log = logging.getLogger(__name__)
 
 DAY_FILE = re.compile(rf"({'|'.join(File)})\.(\d{{8}})", re.ASCII)
-SNAPSHOTS_IN_FLIGHT = 64
-"""More than that have come while the disk was busy, and the rest is not recorded."""
+MOST_WAITING = 10_000
+"""Lines that wait while the disk is busy; later ones are lost. They take about 4 MB."""
+TOO_SLOW = "the disk is too slow"
+NO_STATISTICS = "no statistics in %s: %s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,26 +43,42 @@ class StatisticsLog:
     """Takes snapshots, and writes what is new in them. A disk that hangs holds up nobody else."""
 
     def __init__(self, parameters: StatisticsParameters) -> None:
+        self._directory = parameters.directory
         self._files = DayFiles(parameters)
         self._recorder = Recorder()
-        self._snapshots, self._inbox = trio.open_memory_channel[Status](SNAPSHOTS_IN_FLIGHT)
+        self._waiting: list[Record] = []
+        self._overflow = 0  # lines lost since the last write began
+        self._writer = ParkingLot()
 
     def observe(self, status: Status) -> None:
-        """Take a snapshot, unless there are too many already."""
-        try:
-            self._snapshots.send_nowait(status)
-        except trio.WouldBlock:
-            self._files.trouble("the disk is too slow")
+        """Take the lines that are new in a snapshot, unless too many wait already."""
+        new = self._recorder.new_in(status)
+        room = MOST_WAITING - len(self._waiting)
+        self._waiting += new[:room]
+        if lost := len(new[room:]):
+            if not self._overflow:
+                log.warning(NO_STATISTICS, self._directory, TOO_SLOW)
+            self._overflow += lost
+        if self._waiting:
+            self._writer.unpark()
 
     async def run(self) -> None:
         """Write until cancelled."""
-        async for status in self._inbox:
-            if records := self._recorder.new_in(status):
-                await trio.to_thread.run_sync(self._files.write, records, abandon_on_cancel=True)
+        while True:
+            if not self._waiting:
+                await self._writer.park()
+            records, self._waiting = self._waiting, []
+            overflow, self._overflow = self._overflow, 0
+            await trio.to_thread.run_sync(
+                self._files.write, records, overflow, abandon_on_cancel=True
+            )
 
 
 class DayFiles:
-    """The files of a directory. A trouble is logged when it comes, when it changes and goes."""
+    """The files of a directory. A trouble is logged when it comes, when it changes and goes.
+
+    One thread at a time may write.
+    """
 
     def __init__(self, parameters: StatisticsParameters) -> None:
         self._parameters = parameters
@@ -66,13 +86,19 @@ class DayFiles:
         self._lost = 0
         self._cleaned: date | None = None
 
-    def write(self, records: Iterable[Record]) -> None:
-        """Append records to the files of their days."""
-        groups = groupby(records, lambda each: (each.file, day_of(each.wall_ns)))
+    def write(self, records: Iterable[Record], overflow: int = 0) -> None:
+        """Append records to the files of their days.
+
+        `overflow` lines after these were lost as the disk was too slow, which was logged.
+        """
+        if overflow:
+            self._trouble = TOO_SLOW
+            self._lost += overflow
+        groups = groupby(sorted(records, key=file_of), file_of)  # sorted() keeps a file's order
         # Together: of a disk that is full, one file may still have room in its last block.
         reasons = [self._append(*key, [f"{each.line}\n" for each in new]) for key, new in groups]
         if reason := next(filter(None, reasons), None):
-            self.trouble(reason)
+            self._tell(reason)
         else:
             self._no_trouble()
 
@@ -80,17 +106,17 @@ class DayFiles:
         """Append lines to a file; why they are lost if they are."""
         try:
             append(self._parameters.directory / f"{file}.{day:%Y%m%d}", "".join(lines))
-            self._remove_old(day)
         except OSError as error:
             self._lost += len(lines)
             return error.strerror or str(error)
+        self._remove_old(day)
         return None
 
-    def trouble(self, reason: str) -> None:
+    def _tell(self, reason: str) -> None:
         """Say once what keeps us from writing."""
         if reason != self._trouble:
             self._trouble = reason
-            log.warning("no statistics in %s: %s", self._parameters.directory, reason)
+            log.warning(NO_STATISTICS, self._parameters.directory, reason)
 
     def _no_trouble(self) -> None:
         if self._trouble:
@@ -104,10 +130,18 @@ class DayFiles:
             return
         self._cleaned = today
         oldest = today - timedelta(days=self._parameters.days)
-        for path in self._parameters.directory.iterdir():
-            found = DAY_FILE.fullmatch(path.name)
-            if found and found[2] < f"{oldest:%Y%m%d}":
-                path.unlink()
+        try:
+            for path in self._parameters.directory.iterdir():
+                found = DAY_FILE.fullmatch(path.name)
+                if found and found[2] < f"{oldest:%Y%m%d}":
+                    path.unlink()
+        except OSError as error:
+            log.warning("old statistics cannot be removed: %s", error)
+
+
+def file_of(record: Record) -> tuple[File, date]:
+    """The kind and the day of a record's file."""
+    return record.file, day_of(record.wall_ns)
 
 
 def day_of(wall_ns: int) -> date:

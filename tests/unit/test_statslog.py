@@ -13,12 +13,13 @@ from pathlib import Path
 
 import pytest
 import trio
+import trio.testing
 
 from tests.unit.snapshots import GOOD, SYNCHRONISED, WALL_NS, ago
 from webntpd.ntp.types import NS_PER_S
 from webntpd.ntpstats import File, Record
 from webntpd.statslog import (
-    SNAPSHOTS_IN_FLIGHT,
+    MOST_WAITING,
     DayFiles,
     StatisticsLog,
     StatisticsParameters,
@@ -183,12 +184,59 @@ async def test_what_is_new_in_snapshots_is_written(tmp_path: Path, nursery: trio
     assert [line.split()[1] for line in lines] == ["79991.000", "79995.000"]
 
 
-async def test_a_disk_that_hangs_holds_up_nobody(
+async def test_a_burst_of_snapshots_is_written_whole(
     tmp_path: Path, nursery: trio.Nursery, caplog: pytest.LogCaptureFixture
 ) -> None:
     statistics = StatisticsLog(StatisticsParameters(tmp_path))
-    for number in range(SNAPSHOTS_IN_FLIGHT + 3):
-        statistics.observe(snapshot(1000 - number))
-    assert caplog.messages == [f"no statistics in {tmp_path}: the disk is too slow"]
     nursery.start_soon(statistics.run)
-    assert len(await until_written(tmp_path, SNAPSHOTS_IN_FLIGHT)) == SNAPSHOTS_IN_FLIGHT
+    for number in range(200):
+        statistics.observe(snapshot(1000 - number))
+    assert len(await until_written(tmp_path, 200)) == 200
+    assert not caplog.messages
+
+
+async def until_logged(caplog: pytest.LogCaptureFixture, count: int) -> list[str]:
+    """The messages, once a thread has logged so many."""
+    with trio.fail_after(30):
+        while len(caplog.messages) < count:
+            await trio.lowlevel.checkpoint()
+    return caplog.messages
+
+
+async def test_a_disk_that_hangs_holds_up_nobody_and_the_lost_lines_are_counted(
+    tmp_path: Path,
+    nursery: trio.Nursery,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    pipe = tmp_path / f"peerstats.{TODAY}"
+    os.mkfifo(pipe)  # opening it for writing hangs until it is opened for reading
+    statistics = StatisticsLog(StatisticsParameters(tmp_path))
+    nursery.start_soon(statistics.run)
+    statistics.observe(snapshot(20_000))
+    await trio.testing.wait_all_tasks_blocked()  # the thread has the first line
+    for number in range(MOST_WAITING + 3):
+        statistics.observe(snapshot(19_000 - number))
+    assert caplog.messages == [f"no statistics in {tmp_path}: the disk is too slow"]
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    pipe.unlink()  # the disk is well again
+    assert (await until_logged(caplog, 3))[1:] == [
+        f"no statistics in {tmp_path}: {os.strerror(errno.ESPIPE)}",  # the first line
+        f"statistics in {tmp_path} again; 4 lines were lost",
+    ]
+    os.close(reader)
+    assert len(lines_of(tmp_path)) == MOST_WAITING
+
+
+def test_an_old_file_that_cannot_be_removed_costs_no_line(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    old = tmp_path / "peerstats.20200101"
+    old.mkdir()  # which not even root can unlink
+    files = DayFiles(StatisticsParameters(tmp_path))
+    files.write([record("a")])
+    files.write([record("b")])
+    assert len(caplog.messages) == 1
+    assert caplog.messages[0].startswith("old statistics cannot be removed: ")
+    assert lines_of(tmp_path) == ["a", "b"]
