@@ -23,7 +23,7 @@ LAYERS: list[set[str]] = [
     },
     {"exchange"},
     {"callers", "journal", "processmetrics", "ratelimit", "timestamping"},
-    {"clock", "kernelstamps"},
+    {"clock", "kernelstamps", "unblocked"},
     {"views"},
     {"changes", "ntpstats", "render"},
     {"onwire", "status"},

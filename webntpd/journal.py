@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TextIO
 
 from webntpd.status import printable
+from webntpd.unblocked import StreamHandler, UnblockedHandler
 
 SOCKET = Path("/run/systemd/journal/socket")
 IDENTIFIER = "webntpd"
@@ -57,10 +58,10 @@ class PriorityFormatter(PlainFormatter):
         return "\n".join(prefix + line for line in super().format(record).splitlines())
 
 
-class JournalHandler(logging.Handler):
+class JournalHandler(UnblockedHandler):
     """Sends records with their fields, as WEBNTPD_PEER and so on, to the journal.
 
-    While the journal does not take them they go to `stream`, which it reads as well, without
+    While its socket is not there they go to `stream`, which the journal reads as well, without
     the fields.
     """
 
@@ -69,16 +70,18 @@ class JournalHandler(logging.Handler):
         self.setFormatter(PlainFormatter())
         self._path = path
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._stream = logging.StreamHandler(stream)
+        self._stream = StreamHandler(stream)
         self._stream.setFormatter(PriorityFormatter())
 
-    def emit(self, record: logging.LogRecord) -> None:
+    def put(self, record: logging.LogRecord, *, wait: bool) -> bool:
+        datagram = encode(journal_fields(record, self.format(record)))
         try:
-            self._socket.sendto(
-                encode(journal_fields(record, self.format(record))), str(self._path)
-            )
+            self._socket.sendto(datagram, 0 if wait else socket.MSG_DONTWAIT, str(self._path))
+        except BlockingIOError:
+            return False
         except OSError:
-            self._stream.emit(record)
+            return self._stream.put(record, wait=wait)
+        return True
 
     def close(self) -> None:
         self._socket.close()

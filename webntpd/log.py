@@ -8,23 +8,15 @@ import logging
 import os
 import sys
 from datetime import UTC, datetime
-from typing import Protocol
 
 from webntpd.choices import LogFormat
 from webntpd.journal import JournalHandler, PlainFormatter, is_journal
 from webntpd.paths import LOG_FORMAT_VARIABLE
 from webntpd.ratelimit import RateLimit
+from webntpd.unblocked import StreamHandler, Writable
 
 QUIET = ("httpcore", "httpx", "trio-websocket")
 """Libraries that tell of every request; what matters of it we say ourselves."""
-
-
-class Writable(Protocol):
-    """As much of a stream as a handler needs."""
-
-    def write(self, text: str, /) -> object: ...
-
-    def flush(self) -> object: ...
 
 
 class TextFormatter(PlainFormatter):
@@ -65,7 +57,7 @@ def set_up(view: Writable | None = None) -> None:
 def _handler(view: Writable | None, form: str) -> logging.Handler:
     if view is None and form == LogFormat.AUTO and is_journal(sys.stderr):
         return JournalHandler(sys.stderr)
-    handler = logging.StreamHandler(view or sys.stderr)
+    handler = StreamHandler(view or sys.stderr)
     handler.setFormatter(JsonFormatter() if form == LogFormat.JSON else TextFormatter())
     return handler
 

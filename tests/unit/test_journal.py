@@ -3,15 +3,18 @@
 import io
 import logging
 import os
+import re
 import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
 from webntpd.journal import MOST_TEXT, JournalHandler, encode, is_journal, priority_of
+from webntpd.unblocked import MOST_WAITING
 
 NAMES = st.from_regex(r"[A-Z][A-Z_]{0,20}", fullmatch=True)
 
@@ -121,6 +124,28 @@ def test_while_there_is_no_journal_the_lines_go_to_the_stream(
         journal.bind(str(path))
         logger.info("three")
         assert decode(journal.recv(4096))["MESSAGE"] == "three"
+
+
+async def test_a_journal_that_stalls_holds_up_nothing(
+    journal: socket.socket, logger: logging.Logger, stream: io.StringIO
+) -> None:
+    def log_much() -> None:
+        for number in range(2 * MOST_WAITING):
+            logger.info("line %d", number)
+
+    with trio.fail_after(30):  # or a failure would never end
+        await trio.to_thread.run_sync(log_much, abandon_on_cancel=True)
+    number = lines = 0
+    while number < 2 * MOST_WAITING:
+        text = decode(journal.recv(4096))["MESSAGE"]
+        if lost := re.fullmatch("([0-9]+) log lines were lost while the log was not read", text):
+            number += int(lost[1])
+        else:
+            assert text == f"line {number}"
+            number += 1
+            lines += 1
+    assert MOST_WAITING < lines < 2 * MOST_WAITING
+    assert not stream.getvalue()
 
 
 def test_a_level_below_debug_has_the_lowest_priority() -> None:

@@ -16,6 +16,7 @@ from webntpd.choices import LogFormat
 from webntpd.journal import JournalHandler
 from webntpd.paths import LOG_FORMAT_VARIABLE
 from webntpd.ratelimit import BURST
+from webntpd.unblocked import StreamHandler
 
 
 @pytest.fixture(autouse=True)
@@ -102,11 +103,11 @@ def test_the_journal_gets_its_own_protocol_unless_text_is_asked_for(
         log.set_up()
         assert handlers() == [JournalHandler]
         log.set_up(io.StringIO())
-        assert handlers() == [logging.StreamHandler]
+        assert handlers() == [StreamHandler]
         for form in (LogFormat.TEXT, LogFormat.JSON):
             monkeypatch.setenv(LOG_FORMAT_VARIABLE, form)
             log.set_up()
-            assert handlers() == [logging.StreamHandler]
+            assert handlers() == [StreamHandler]
 
 
 def test_what_repeats_itself_is_held_back(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,131 @@
+"""Log handlers that hold up nobody when their reader stalls.
+
+A line for which there is no room waits, and a thread writes what waits once there is room again.
+So many lines may wait; later ones are lost, and a line in their place says how many.
+"""
+
+import logging
+import select
+from collections import deque
+from threading import Lock, Thread
+from typing import Protocol
+
+MOST_WAITING = 1000
+"""Lines that wait."""
+FLUSH_LIMIT = 1.0
+"""How long the end of the program waits for them to be written, s."""
+PIECE = 1024
+"""Characters written at once: a pipe that is ready for writing has room for 4096 bytes (pipe(7)),
+and a socket for more."""
+
+
+class Writable(Protocol):
+    """As much of a stream as a handler needs."""
+
+    def write(self, text: str, /) -> object: ...
+
+    def flush(self) -> object: ...
+
+
+class UnblockedHandler(logging.Handler):
+    """Writes a record at once, or has a thread wait until it can be written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._waiting: deque[logging.LogRecord] = deque()
+        self._lost = 0
+        self._thread: Thread | None = None  # there is one while anything waits
+        self._turn = Lock()  # for these three
+
+    def put(self, record: logging.LogRecord, *, wait: bool) -> bool:
+        """Write a record. False if there is no room; with `wait`, wait for it instead."""
+        raise NotImplementedError
+
+    def emit(self, record: logging.LogRecord) -> None:
+        with self._turn:
+            if self._thread is None:
+                if self._write(record, wait=False):
+                    return
+                self._thread = Thread(target=self._write_waiting, daemon=True)
+                self._thread.start()
+            if len(self._waiting) < MOST_WAITING:
+                self._tell_losses()
+                self._waiting.append(record)
+            else:
+                self._lost += 1
+
+    def flush(self) -> None:
+        """Let what waits be written, for a limited time."""
+        if thread := self._thread:
+            thread.join(FLUSH_LIMIT)
+
+    def _write_waiting(self) -> None:
+        while record := self._next():
+            self._write(record, wait=True)
+
+    def _next(self) -> logging.LogRecord | None:
+        with self._turn:
+            if not self._waiting:
+                self._tell_losses()
+            if self._waiting:
+                return self._waiting.popleft()
+            self._thread = None
+            return None
+
+    def _tell_losses(self) -> None:
+        if self._lost:
+            self._waiting.append(losses(self._lost))
+            self._lost = 0
+
+    def _write(self, record: logging.LogRecord, *, wait: bool) -> bool:
+        """As `put`; a record that cannot be written at all is done with."""
+        try:
+            return self.put(record, wait=wait)
+        except Exception:  # noqa: BLE001 - as logging's own handlers
+            self.handleError(record)
+            return True
+
+
+class StreamHandler(UnblockedHandler):
+    """Writes lines to a stream: a file, a pipe, a socket, a terminal, or one without descriptor."""
+
+    def __init__(self, stream: Writable) -> None:
+        super().__init__()
+        self._stream = stream
+        self._descriptor = descriptor_of(stream)
+        self._begun: tuple[logging.LogRecord | None, int] = None, 0
+        # A record of which only so many characters found room.
+
+    def put(self, record: logging.LogRecord, *, wait: bool) -> bool:
+        text = self.format(record) + "\n"
+        begun, written = self._begun
+        self._begun = None, 0
+        for start in range(written if begun is record else 0, len(text), PIECE):
+            if not self._is_ready(wait=wait):
+                self._begun = record, start
+                return False
+            self._stream.write(text[start : start + PIECE])
+            self._stream.flush()
+        return True
+
+    def _is_ready(self, *, wait: bool) -> bool:
+        if self._descriptor is None:
+            return True
+        poll = select.poll()
+        poll.register(self._descriptor, select.POLLOUT)
+        return bool(poll.poll(None if wait else 0))
+
+
+def descriptor_of(stream: Writable) -> int | None:
+    """A stream's descriptor, if it has one."""
+    try:
+        descriptor: int = stream.fileno()  # type: ignore[attr-defined]  # it may have none
+    except (AttributeError, OSError, ValueError):
+        return None
+    return descriptor
+
+
+def losses(count: int) -> logging.LogRecord:
+    """The line that says how many were lost."""
+    text = "%d log lines were lost while the log was not read"
+    return logging.LogRecord(__name__, logging.WARNING, "", 0, text, (count,), None)
