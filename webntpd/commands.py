@@ -31,6 +31,7 @@ from webntpd.config import (
 from webntpd.consumers import ConsumerError, Facts, Version, consumer_lines, measurements
 from webntpd.controlclient import AskError, NotRunningError, ask
 from webntpd.demo import demo_config
+from webntpd.exchange.names import Resolver
 from webntpd.paths import CONFIG_VARIABLE, LOG_FORMAT_VARIABLE
 from webntpd.plot import PlotError
 from webntpd.plot.series import read_peerstats
@@ -131,9 +132,14 @@ def daemon(
 
 
 def run_trio(function: Callable[..., Awaitable[T]], *arguments: object) -> T:
-    """As trio.run(), without the groups that nurseries wrap even a single exception in."""
+    """As trio.run(), with our resolver, and a single exception without the groups around it."""
+
+    async def run() -> T:
+        trio.socket.set_custom_hostname_resolver(Resolver())
+        return await function(*arguments)
+
     try:
-        return trio.run(function, *arguments)
+        return trio.run(run)
     except BaseExceptionGroup as group:
         error = innermost(group)
     raise error  # outside of the handler: the error keeps its own cause
