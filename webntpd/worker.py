@@ -36,6 +36,7 @@ class Worker:
             lambda: self._news.leap_list,
             counters=self._counters,
             fast_paths=task.fast_paths,
+            pem=task.news.pem,
         )
         self._listeners = [
             Listener(socket.socket(fileno=descriptor), tls) for descriptor, tls in task.sockets
@@ -53,8 +54,8 @@ class Worker:
             nursery.cancel_scope.cancel()
 
     def _take(self, news: News) -> None:
-        if news.certificate != self._news.certificate:
-            self._server.renew()
+        if news.pem is not None and news.pem != self._news.pem:
+            self._server.use(news.pem)
         logging.getLogger().setLevel(news.log_level)
         self._news = news
 

@@ -106,9 +106,25 @@ async def test_a_renewed_certificate_reaches_the_workers(tmp_path: Path) -> None
                 assert (await client.receive_some()).startswith(b"HTTP/1.1 200 ")
 
 
+async def test_a_worker_that_died_comes_back_with_the_certificate_that_was_last_good(
+    tmp_path: Path,
+) -> None:
+    path = write_certificate(tmp_path / "both.pem")
+    parameters = replace(TWO, listen=(), listen_tls=("127.0.0.1:0",), certificate=path, workers=1)
+    before = children()
+    with trio.fail_after(UNTIL):
+        async with running(parameters) as server:
+            good = await certificate_of(await connect_tls(server))
+            path.write_text("half a certificate")
+            server.reload.unpark_all()
+            (worker,) = children() - before
+            os.kill(worker, signal.SIGKILL)
+            assert await certificate_of(await connect_tls(server)) == good
+
+
 async def test_a_new_log_level_reaches_a_worker(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)  # and back again after the test
-    news = News(None, 0, logging.WARNING)
+    news = News(None, None, logging.WARNING)
     worker = Worker(Task(LOOPBACK, ShiftedClock(SHIFT), news, (), fast_paths=True))
     assert logging.getLogger().level == logging.WARNING
 

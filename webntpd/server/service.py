@@ -48,7 +48,9 @@ async def serve(
     task_status.started(addresses)
     async with trio.open_nursery() as nursery:
         if parameters.workers:
-            workers = Workers(parameters, clock, leap, counters, fast_paths=fast_paths)
+            workers = Workers(
+                parameters, clock, leap, lambda: server.pem, counters, fast_paths=fast_paths
+            )
             nursery.start_soon(workers.run, listeners)
             nursery.start_soon(_renew, reload, server, workers.renew)
         else:

@@ -17,11 +17,14 @@ from webntpd.server.reactor import Reactor
 from webntpd.server.reception import Reception
 from webntpd.server.site import Site
 from webntpd.server.timesource import TimeSource
-from webntpd.server.tls import Credentials
+from webntpd.server.tls import Credentials, Pem
 
 
 class Server:
-    """Everything that serving takes. Raises ServerError if it cannot be done as configured."""
+    """Everything that serving takes. Raises ServerError if it cannot be done as configured.
+
+    `pem` is used instead of the files of the certificate and its key.
+    """
 
     def __init__(
         self,
@@ -31,10 +34,11 @@ class Server:
         *,
         counters: Counters,
         fast_paths: bool = True,
+        pem: Pem | None = None,
     ) -> None:
         self._parameters = parameters
         self._clock = clock
-        self._credentials = _credentials(parameters)
+        self._credentials = _credentials(parameters, pem)
         self._reception = Reception(
             Clients(parameters.limits, clock.monotonic_ns), parameters.trusted_proxies
         )
@@ -50,6 +54,16 @@ class Server:
     def renew(self) -> bool:
         """Read the certificate anew; whether there is one, and it could be read."""
         return self._credentials is not None and self._credentials.renew()
+
+    @property
+    def pem(self) -> Pem | None:
+        """The certificate and the key in use."""
+        return None if self._credentials is None else self._credentials.pem
+
+    def use(self, pem: Pem) -> None:
+        """Use this certificate for connections to come."""
+        if self._credentials is not None:
+            self._credentials.use(pem)
 
     async def run(self, listeners: Sequence[Listener], *, stamped: bool) -> None:
         """Serve until cancelled, then stop gracefully, and close the listeners.
@@ -83,9 +97,9 @@ def stamp(listeners: Sequence[Listener], parameters: ServerParameters) -> bool:
     )
 
 
-def _credentials(parameters: ServerParameters) -> Credentials | None:
+def _credentials(parameters: ServerParameters, pem: Pem | None = None) -> Credentials | None:
     if parameters.certificate is not None:
-        return Credentials(parameters.certificate, parameters.key)
+        return Credentials(parameters.certificate, parameters.key, pem)
     if parameters.listen_tls:
         raise ServerError(f"cannot listen on {parameters.listen_tls[0]}: TLS needs a certificate")
     return None

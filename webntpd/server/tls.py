@@ -5,8 +5,11 @@ and the stamps of arrival and departure are those of the TCP segments underneath
 """
 
 import logging
+import os
 import ssl
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from webntpd.server.connection import MAX_OUTPUT, Connection
@@ -18,14 +21,25 @@ _RECORD = 16384
 """Largest TLS record, bytes (RFC 8446 §5.1)."""
 
 
-class Credentials:
-    """A certificate with its key, as the files held them when they were last read."""
+@dataclass(frozen=True, slots=True)
+class Pem:
+    """A certificate's chain and its key in PEM form, the key None if it is with the chain."""
 
-    def __init__(self, certificate: Path, key: Path | None) -> None:
+    chain: bytes = field(repr=False)
+    key: bytes | None = field(repr=False)
+
+
+class Credentials:
+    """A certificate with its key, as the files held them when they were last good.
+
+    `pem` is used instead of what the files hold now.
+    """
+
+    def __init__(self, certificate: Path, key: Path | None, pem: Pem | None = None) -> None:
         self._certificate = certificate
         self._key = key
         try:
-            self.context = self._load()
+            self.use(pem or self._read())
         except OSError as error:  # ssl.SSLError is one
             raise ServerError(f"cannot use certificate {certificate}: {_reason(error)}") from error
 
@@ -35,7 +49,7 @@ class Credentials:
         What was read before stays in use then.
         """
         try:
-            self.context = self._load()
+            self.use(self._read())
         except OSError as error:
             logger.warning(
                 "certificate %s is not read anew, the old one stays in use: %s",
@@ -45,14 +59,36 @@ class Credentials:
             return False
         return True
 
-    def _load(self) -> ssl.SSLContext:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        context.options |= ssl.OP_NO_RENEGOTIATION
-        context.set_alpn_protocols(["http/1.1"])
+    def use(self, pem: Pem) -> None:
+        """Use this for connections to come. Raises OSError, and changes nothing then."""
+        self.context = _context(pem)
+        self.pem = pem
+
+    def _read(self) -> Pem:
+        key = None if self._key is None else self._key.read_bytes()
+        return Pem(self._certificate.read_bytes(), key)
+
+
+def _context(pem: Pem) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_RENEGOTIATION
+    context.set_alpn_protocols(["http/1.1"])
+    with ExitStack() as files:
+        chain = files.enter_context(_in_memory(pem.chain))
+        key = None if pem.key is None else files.enter_context(_in_memory(pem.key))
         # Without a password OpenSSL would ask for an encrypted key's at the terminal, and wait.
-        context.load_cert_chain(self._certificate, self._key, password="")
-        return context
+        context.load_cert_chain(chain, key, password="")
+    return context
+
+
+@contextmanager
+def _in_memory(data: bytes) -> Iterator[str]:
+    """The path of a file that is in no file system: OpenSSL takes a key from a file only."""
+    with os.fdopen(os.memfd_create("pem"), "wb") as file:
+        file.write(data)
+        file.flush()
+        yield f"/proc/self/fd/{file.fileno()}"
 
 
 class TlsConnection:

@@ -33,6 +33,7 @@ from webntpd.server.counters import Counters
 from webntpd.server.limits import Limits
 from webntpd.server.listeners import Listener
 from webntpd.server.parameters import ServerParameters
+from webntpd.server.tls import Pem
 
 logger = logging.getLogger(__name__)
 
@@ -48,10 +49,13 @@ _LENGTH = 4  # bytes before each message to a worker
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """What may change while a worker runs; `certificate` counts how often it was read anew."""
+    """What may change while a worker runs; `pem` is the certificate that was last good.
+
+    A worker does not read the files: what they hold may be bad by the time that it starts.
+    """
 
     leap_list: LeapList | None
-    certificate: int
+    pem: Pem | None
     log_level: int
 
 
@@ -74,6 +78,7 @@ class Workers:
         parameters: ServerParameters,
         clock: Clock,
         leap: Callable[[], LeapList | None],
+        pem: Callable[[], Pem | None],
         counters: Counters,
         *,
         fast_paths: bool,
@@ -83,14 +88,13 @@ class Workers:
         )
         self._clock = clock
         self._leap = leap
+        self._pem = pem
         self._counters = counters
         self._fast_paths = fast_paths
-        self._certificate = 0
         self._renewed = ParkingLot()
 
     def renew(self) -> None:
-        """Have the workers read the certificate anew."""
-        self._certificate += 1
+        """Give the workers the certificate that was read anew."""
         self._renewed.unpark_all()
 
     async def run(self, listeners: Sequence[Listener]) -> None:
@@ -159,7 +163,7 @@ class Workers:
                     await process.stdin.send_all(packed(news))
 
     def _news(self) -> News:
-        return News(self._leap(), self._certificate, logging.getLogger().level)
+        return News(self._leap(), self._pem(), logging.getLogger().level)
 
     async def _count(self, process: trio.Process) -> None:
         """Add a worker's counters to those of all."""
