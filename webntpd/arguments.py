@@ -154,7 +154,9 @@ machine's; replies say whether the kernel holds it to be synchronised.
 """
 
 CHECK = """
-Prints one line for each fault, with file, key and reason.
+Prints one line for each fault, with file, key and reason. Root checks whether
+the user webntpd, as whom the service runs, can read the certificates and keys;
+any other user checks that for itself.
 """
 
 CONSUMER = f"""

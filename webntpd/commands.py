@@ -28,11 +28,12 @@ from webntpd.config import (
     peer_from,
     server_from,
 )
+from webntpd.config.access import check_files
 from webntpd.consumers import ConsumerError, Facts, Version, consumer_lines, measurements
 from webntpd.controlclient import AskError, NotRunningError, ask
 from webntpd.demo import demo_config
 from webntpd.exchange.names import Resolver
-from webntpd.paths import CONFIG_VARIABLE, LOG_FORMAT_VARIABLE
+from webntpd.paths import CONFIG_VARIABLE, DEFAULT_CONFIG, LOG_FORMAT_VARIABLE
 from webntpd.plot import PlotError
 from webntpd.plot.series import read_peerstats
 from webntpd.query.survey import survey
@@ -171,9 +172,14 @@ def query(arguments: argparse.Namespace) -> int:
 
 
 def check_config(arguments: argparse.Namespace) -> int:
-    config = load_to_run(config_path(arguments))
+    path = config_path(arguments)
+    config = load_to_run(path)
+    user, faults = check_files(config, path or DEFAULT_CONFIG)
+    if faults:
+        raise ConfigError(faults)
     server = " and a server" if config.server else ""
-    print(f"good: {len(config.peers)} peers, {len(config.refclocks)} refclocks{server}")
+    counts = f"{len(config.peers)} peers, {len(config.refclocks)} refclocks{server}"
+    print(f"good: {counts}; checked as the user {user}")
     return Exit.OK
 
 

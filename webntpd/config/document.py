@@ -7,6 +7,7 @@ file. Unknown keys are refused, and nothing is converted: `minpoll = "4"` is a f
 import ipaddress
 import json
 import pwd
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -129,8 +130,18 @@ def _proxy(text: str) -> str:
 
 
 def _existing_file(path: Path) -> Path:
-    if not path.is_file():
-        raise ValueError(f"there is no such file: {str(path)!r}")
+    """`path`, unless it is known to be no file.
+
+    A directory above it may be closed to this user: the reader of the file finds that.
+    """
+    try:
+        mode = path.stat().st_mode
+    except PermissionError:
+        return path
+    except (OSError, ValueError) as error:  # ValueError: a null character
+        raise ValueError(f"there is no such file: {str(path)!r}") from error
+    if stat.S_ISDIR(mode):
+        raise ValueError(f"is a directory, and must be a file: {str(path)!r}")
     return path
 
 

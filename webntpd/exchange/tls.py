@@ -14,7 +14,9 @@ def make_context(ca_file: Path | None) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cafile=ca_file)
     except OSError as error:  # ssl.SSLError is one
-        raise failed(Rejection.TLS, f"{ca_file}: {error.strerror or error}") from error
+        named = error.strerror and not isinstance(error, ssl.SSLError)
+        reason = error.strerror if named else "there is no certificate in it: it must be a PEM file"
+        raise failed(Rejection.TLS, f"{ca_file}: {reason}") from error
     context.set_alpn_protocols(["http/1.1"])
     return context
 

@@ -21,6 +21,9 @@ _RECORD = 16384
 """Largest TLS record, bytes (RFC 8446 §5.1)."""
 
 
+_MISMATCHES = {"KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH"}
+
+
 @dataclass(frozen=True, slots=True)
 class Pem:
     """A certificate's chain and its key in PEM form, the key None if it is with the chain."""
@@ -41,7 +44,9 @@ class Credentials:
         try:
             self.use(pem or self._read())
         except OSError as error:  # ssl.SSLError is one
-            raise ServerError(f"cannot use certificate {certificate}: {_reason(error)}") from error
+            raise ServerError(
+                f"cannot use certificate {certificate}: {self._reason(error)}"
+            ) from error
 
     def renew(self) -> bool:
         """Read the files anew for connections to come; whether that is done, or they are bad.
@@ -54,7 +59,7 @@ class Credentials:
             logger.warning(
                 "certificate %s is not read anew, the old one stays in use: %s",
                 self._certificate,
-                _reason(error),
+                self._reason(error),
             )
             return False
         return True
@@ -67,6 +72,26 @@ class Credentials:
     def _read(self) -> Pem:
         key = None if self._key is None else self._key.read_bytes()
         return Pem(self._certificate.read_bytes(), key)
+
+    def _reason(self, error: OSError) -> str:
+        """Why the files cannot be used, and what to do: OpenSSL does not tell."""
+        try:
+            certificate = self._certificate.read_bytes()
+            key = certificate if self._key is None else self._key.read_bytes()
+        except OSError as unreadable:
+            which = "" if unreadable.filename == str(self._certificate) else f"key {self._key}: "
+            return f"{which}{unreadable.strerror}"
+        if b" CERTIFICATE-----" not in certificate:
+            return "there is no certificate in it: it must be a PEM file"
+        if b"PRIVATE KEY-----" not in key:
+            return (
+                f"there is no private key in {self._key or 'it'}: name the key's PEM file by `key`"
+            )
+        if b"ENCRYPTED" in key:
+            return "its key is encrypted, and a service has no password: decrypt it"
+        if isinstance(error, ssl.SSLError) and error.reason in _MISMATCHES:
+            return f"the private key in {self._key or 'it'} belongs to another certificate"
+        return error.strerror or str(error)
 
 
 def _context(pem: Pem) -> ssl.SSLContext:
@@ -196,7 +221,3 @@ class TlsConnection:
             self._sent += len(output)
         self.steady = self._ready and self._inner.steady and not self.closing
         return output
-
-
-def _reason(error: OSError) -> str:
-    return error.strerror or str(error)

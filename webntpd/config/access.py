@@ -1,0 +1,135 @@
+"""Whether the service can use the files that a configuration names.
+
+An administrator checks the configuration as root, who may read every file. The service runs as a
+user who may not. So root has the files read by a child process that has become that user.
+"""
+
+import json
+import os
+import pwd
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from webntpd.config.document import DEFAULT_LEAP_FILE
+from webntpd.config.faults import Key, line
+from webntpd.config.parameters import Config
+from webntpd.exchange import ExchangeError
+from webntpd.exchange.tls import make_context
+from webntpd.paths import DEFAULT_CONFIG
+from webntpd.server import ServerError, check_server
+
+SERVICE_USER = "webntpd"
+"""The `User=` of the units."""
+HIDDEN = (Path("/home"), Path("/root"), Path("/run/user"))
+"""The directories that `ProtectHome=yes` of the units hides."""
+REMEDY = "copy it to a directory such as /etc/webntpd, for the group webntpd to read"
+
+
+def check_files(config: Config, path: Path) -> tuple[str, list[str]]:
+    """The user for whom the files were checked, and a line for each file that is of no use.
+
+    `path` is the configuration. The user is the service's if we can become that user, else the one
+    that we are.
+    """
+    service = _service_user() if os.geteuid() == 0 else None
+    if service is not None:
+        user = service.pw_name
+        faults = _as_user(service, lambda: list(_faults(config, path, user, hidden=HIDDEN)))
+        if faults is not None:
+            return user, faults
+    user = _own_name()
+    return user, list(_faults(config, path, user, hidden=()))
+
+
+def _service_user() -> pwd.struct_passwd | None:
+    try:
+        return pwd.getpwnam(SERVICE_USER)
+    except KeyError:
+        return None
+
+
+def _own_name() -> str:
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:  # a number without a name, as in a container
+        return str(os.geteuid())
+
+
+def _as_user(user: pwd.struct_passwd, check: Callable[[], list[str]]) -> list[str] | None:
+    """The result of `check` in a child process that runs as `user`; None if there is none."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.initgroups(user.pw_name, user.pw_gid)
+            os.setgid(user.pw_gid)
+            os.setuid(user.pw_uid)
+            with os.fdopen(writing, "w") as output:
+                json.dump(check(), output)
+        finally:
+            os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading) as answer:
+        said = answer.read()
+    os.waitpid(child, 0)
+    faults: list[str] | None = json.loads(said) if said else None
+    return faults
+
+
+def _faults(config: Config, path: Path, user: str, hidden: tuple[Path, ...]) -> Iterator[str]:
+    if path.parent == DEFAULT_CONFIG.parent and (reason := _unreadable(path, user, hidden)):
+        yield f"{path}: {reason}"
+    for index, peer in enumerate(config.peers):
+        if (file := peer.exchange.ca_file) is not None:
+            reason = _unreadable(file, user, hidden) or _not_trustworthy(file)
+            if reason:
+                yield line(path, Key("peer", index, "ca_file"), reason)
+    leap = config.leap_file
+    if leap != DEFAULT_LEAP_FILE and (reason := _unreadable(leap, user, hidden)):
+        yield line(path, Key("leap", None, "file"), reason)
+    if config.server is not None:
+        files = {"certificate": config.server.certificate, "key": config.server.key}
+        reasons = {
+            name: _unreadable(file, user, hidden)
+            for name, file in files.items()
+            if file is not None
+        }
+        unreadable = {name: reason for name, reason in reasons.items() if reason}
+        for name, reason in unreadable.items():
+            yield line(path, Key("server", None, name), reason)
+        if not unreadable:
+            try:
+                check_server(config.server)
+            except ServerError as error:
+                yield line(path, Key("server", None, "certificate"), str(error))
+
+
+def _unreadable(file: Path, user: str, hidden: tuple[Path, ...]) -> str | None:
+    """Why `user`, as whom this process runs, cannot read a file; None if it can."""
+    for directory in hidden:
+        if any(each.is_relative_to(directory) for each in (file, _resolved(file))):
+            return (
+                f"{str(file)!r} is in {directory}, which the unit hides from the service; {REMEDY}"
+            )
+    try:
+        file.read_bytes()
+    except PermissionError as error:
+        return f"the user {user} cannot read {str(file)!r}: {error.strerror}; {REMEDY}"
+    except OSError as error:
+        return f"cannot read {str(file)!r}: {error.strerror}"
+    return None
+
+
+def _resolved(file: Path) -> Path:
+    try:
+        return file.resolve()
+    except (OSError, RuntimeError):  # RuntimeError: links in a circle
+        return file
+
+
+def _not_trustworthy(file: Path) -> str | None:
+    try:
+        make_context(file)
+    except ExchangeError as error:
+        return error.failure.detail
+    return None
