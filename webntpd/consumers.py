@@ -13,6 +13,7 @@ from typing import Any
 
 from webntpd.choices import Consumer
 from webntpd.config import Config, PeerSpec, RefclockSpec
+from webntpd.config.document import DEFAULT_SOCK
 from webntpd.refclock import ShmParameters, SockParameters
 
 TYPICAL_DELAY = 0.05
@@ -30,11 +31,14 @@ MAX_CHRONY_POLL = 6
 REACHABLE_POLLS = 2
 """log2 of the polls within which a sample must come, with room for one that is lost."""
 LEAST_NTPD_POLL = 3
-"""ntpd polls no refclock more often, log2 s."""
+MAX_NTPD_POLL = 17
+"""ntpd polls no refclock more often than the first or more seldom than the second, log2 s."""
 LEAST_NTPD_RS_PRECISION = 5e-3
 """s: ntpd-rs takes a sample's time of arrival for that of its measurement."""
 NTPD_RS_PRECISION_SINCE = (1, 5)
 """The version of ntpd-rs from which on `precision` is its key, and the older one is deprecated."""
+NTPD_RS_SOCK = "/run/ntpd-rs/webntpd.sock"
+"""The path that the drop-in for ntpd-rs.service hands over."""
 SPEAKING = ("survivor", "system_peer")
 """The tallies of the peers that the published offset is made of."""
 
@@ -158,8 +162,7 @@ def outputs(config: Config, facts: Facts) -> Iterator[Output]:
             spec=spec,
             refid=refid(number),
             chrony_poll=chrony_poll(peers),
-            # A peer's poll must bring a sample between two of ntpd's, whichever peer speaks.
-            ntpd_poll=max((peer.peer.maxpoll for peer in peers), default=DEFAULT_POLLS[1]),
+            ntpd_poll=ntpd_poll(peers),
             delay=delay,
             precision=precision,
             basis=basis,
@@ -197,6 +200,16 @@ def chrony_poll(peers: list[PeerSpec]) -> int:
     maxpoll = min([peer.peer.maxpoll for peer in peers] or [DEFAULT_POLLS[1]])
     poll = max(min(CHRONY_POLL, maxpoll), minpoll, maxpoll - REACHABLE_POLLS)
     return min(poll, MAX_CHRONY_POLL)
+
+
+def ntpd_poll(peers: list[PeerSpec]) -> int:
+    """log2 of how often ntpd and NTPsec look for a sample.
+
+    They count a poll without a sample as a failure, and a peer's interval may be longer than its
+    poll by `ntp.poll.SPREAD`. So they look half as often as the peer that is asked least often.
+    """
+    maxpoll = max((peer.peer.maxpoll for peer in peers), default=DEFAULT_POLLS[1])
+    return min(max(maxpoll + 1, LEAST_NTPD_POLL), MAX_NTPD_POLL)
 
 
 def feeds(peer: PeerSpec, output: RefclockSpec) -> bool:
@@ -249,15 +262,14 @@ def ntpd(output: Output) -> Iterator[str]:
 
 
 def ntpd_polls(output: Output) -> str:
-    """A poll without a sample counts as a failure of the refclock, so none is to be too early."""
-    poll = max(output.ntpd_poll, LEAST_NTPD_POLL)
-    return f"minpoll {poll} maxpoll {poll}"
+    return f"minpoll {output.ntpd_poll} maxpoll {output.ntpd_poll}"
 
 
 def ntpd_rs(output: Output) -> Iterator[str]:
     """No key is right for every version: 1.4 does not know `precision`, 1.5 and later warn."""
     match output.spec.parameters:
-        case SockParameters(path):
+        # ntpd-rs panics on the default path: it cannot make chrony's socket.
+        case SockParameters(path) if path != DEFAULT_SOCK:
             precision = max(output.precision, LEAST_NTPD_RS_PRECISION)
             variance = f"measurement_noise_estimate = {precision**2:g}"
             yield f"# {output.basis}"
@@ -282,7 +294,7 @@ READS = {
     Consumer.CHRONY: 'type = "shm" and type = "sock"',
     Consumer.NTPSEC: 'type = "shm" alone',
     Consumer.NTPD: 'type = "shm" alone',
-    Consumer.NTPD_RS: 'type = "sock" alone',
+    Consumer.NTPD_RS: f'type = "sock" alone, with a path of its own: path = "{NTPD_RS_SOCK}"',
 }
 FOOTERS = {
     Consumer.NTPSEC: (

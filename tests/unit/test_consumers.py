@@ -25,13 +25,16 @@ from webntpd.consumers import (
     measurements,
 )
 from webntpd.exchange import ExchangeParameters
-from webntpd.ntp.types import PeerParameters
+from webntpd.ntp.poll import interval_ns
+from webntpd.ntp.types import NS_PER_S, PeerParameters
 from webntpd.refclock import ShmParameters, SockParameters
 from webntpd.views.document import document
 
 SHM = RefclockSpec(ShmParameters(2))
 SOCK_PATH = "/run/chrony.webntpd.sock"
 SOCK = RefclockSpec(SockParameters(Path(SOCK_PATH)))
+NTPD_RS_PATH = "/run/ntpd-rs/webntpd.sock"
+NTPD_RS_SOCK = RefclockSpec(SockParameters(Path(NTPD_RS_PATH)))
 UNKNOWN = Facts(why_none="no daemon answers at /run/x")
 
 
@@ -63,12 +66,12 @@ def test_chrony_reads_both_kinds() -> None:
 
 def test_ntpsec_names_the_driver() -> None:
     lines = code(Config(PEERS, (SHM,)), Consumer.NTPSEC)
-    assert lines == ["refclock shm unit 2 refid WEB minpoll 8 maxpoll 8"]
+    assert lines == ["refclock shm unit 2 refid WEB minpoll 9 maxpoll 9"]
 
 
 def test_ntpd_has_an_address_for_the_driver() -> None:
     assert code(Config(PEERS, (SHM,)), Consumer.NTPD) == [
-        "server 127.127.28.2 minpoll 8 maxpoll 8",
+        "server 127.127.28.2 minpoll 9 maxpoll 9",
         "fudge 127.127.28.2 refid WEB flag1 1",
     ]
 
@@ -86,9 +89,9 @@ def test_ntpd_has_an_address_for_the_driver() -> None:
 def test_ntpd_rs_gets_toml_with_the_key_of_its_version(
     version: tuple[int, ...] | None, key: str, value: float
 ) -> None:
-    lines = consumer_lines(Config(PEERS, (SOCK,)), Consumer.NTPD_RS, Facts(ntpd_rs=version))
+    lines = consumer_lines(Config(PEERS, (NTPD_RS_SOCK,)), Consumer.NTPD_RS, Facts(ntpd_rs=version))
     assert tomllib.loads("\n".join(lines)) == {
-        "source": [{"mode": "sock", "path": SOCK_PATH, key: value}]
+        "source": [{"mode": "sock", "path": NTPD_RS_PATH, key: value}]
     }
     other = any("measurement_noise_estimate = 2.5e-05" in line for line in lines)
     assert other == (version is None or version < (1, 5))
@@ -158,7 +161,7 @@ def test_chrony_never_believes_in_a_smaller_error_than_the_daemon(measured: Meas
 
 def test_a_noisy_source_is_noisy_for_ntpd_rs_too() -> None:
     noisy = Facts(combined=Measured(0.1, 0.0123, 0.1))
-    assert "precision = 0.013" in code(Config(PEERS, (SOCK,)), Consumer.NTPD_RS, noisy)
+    assert "precision = 0.013" in code(Config(PEERS, (NTPD_RS_SOCK,)), Consumer.NTPD_RS, noisy)
 
 
 @pytest.mark.parametrize(
@@ -180,7 +183,7 @@ def test_without_an_estimate_the_lines_are_guessed_and_say_so(changes: dict[str,
 
 @pytest.mark.parametrize("consumer", [Consumer.CHRONY, Consumer.NTPD_RS])
 def test_without_a_daemon_the_lines_are_guessed_and_say_so(consumer: Consumer) -> None:
-    lines = consumer_lines(Config(PEERS, (SOCK,)), consumer, UNKNOWN)
+    lines = consumer_lines(Config(PEERS, (NTPD_RS_SOCK,)), consumer, UNKNOWN)
     assert lines[1] == "# guessed: no daemon answers at /run/x"
 
 
@@ -260,17 +263,19 @@ def test_the_installed_ntpd_rs_says_its_version(
 @pytest.mark.parametrize(
     ("polls", "chrony", "ntpd"),
     [
-        ([], 4, 6),
-        ([(4, 6)], 4, 6),
-        ([(6, 6)], 6, 6),
-        ([(5, 5)], 5, 5),
-        ([(4, 6), (6, 6), (6, 10)], 4, 10),
-        ([(6, 10), (5, 10)], 6, 10),
-        ([(10, 12)], 6, 12),
+        ([], 4, 7),
+        ([(4, 6)], 4, 7),
+        ([(6, 6)], 6, 7),
+        ([(5, 5)], 5, 6),
+        ([(4, 6), (6, 6), (6, 10)], 4, 11),
+        ([(6, 10), (5, 10)], 6, 11),
+        ([(10, 12)], 6, 13),
         ([(0, 2)], 2, 3),
-        ([(0, 7)], 5, 7),
-        ([(0, 8)], 6, 8),
-        ([(0, 2), (4, 6)], 2, 6),
+        ([(0, 7)], 5, 8),
+        ([(0, 8)], 6, 9),
+        ([(0, 2), (4, 6)], 2, 7),
+        ([(0, 1)], 1, 3),
+        ([(17, 17)], 6, 17),
     ],
 )
 def test_the_consumers_poll_as_our_samples_come(
@@ -284,12 +289,19 @@ def test_the_consumers_poll_as_our_samples_come(
     assert line.endswith(f" minpoll {ntpd} maxpoll {ntpd}")
 
 
+@pytest.mark.parametrize("maxpoll", range(1, 17))
+def test_the_longest_interval_brings_a_sample_to_every_poll_of_ntpd(maxpoll: int) -> None:
+    (line,) = code(Config((polled("a", 0, maxpoll),), (SHM,)), Consumer.NTPSEC)
+    longest_ns = interval_ns(maxpoll, lambda: 1.0)
+    assert 2 ** int(line.split()[-1]) * NS_PER_S > longest_ns
+
+
 # -- the rest --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("consumer", Consumer)
 def test_the_lines_begin_with_the_file_they_belong_to(consumer: Consumer) -> None:
-    first, *_ = consumer_lines(Config(PEERS, (SHM, SOCK)), consumer, UNKNOWN)
+    first, *_ = consumer_lines(Config(PEERS, (SHM, NTPD_RS_SOCK)), consumer, UNKNOWN)
     assert first.startswith("# /etc/")
 
 
@@ -299,10 +311,12 @@ def test_the_lines_begin_with_the_file_they_belong_to(consumer: Consumer) -> Non
         (Consumer.NTPSEC, "# ntpsec cannot read SOCK /run/chrony.webntpd.sock"),
         (Consumer.NTPD, "# ntpd cannot read SOCK /run/chrony.webntpd.sock"),
         (Consumer.NTPD_RS, "# ntpd-rs cannot read SHM unit 2"),
+        (Consumer.NTPD_RS, "# ntpd-rs cannot read SOCK /run/chrony.webntpd.sock"),
     ],
 )
 def test_an_output_of_the_other_kind_is_named(consumer: Consumer, other: str) -> None:
-    assert other in consumer_lines(Config(PEERS, (SHM, SOCK)), consumer, UNKNOWN)
+    config = Config(PEERS, (SHM, SOCK, NTPD_RS_SOCK))
+    assert other in consumer_lines(config, consumer, UNKNOWN)
 
 
 @pytest.mark.parametrize(
@@ -311,6 +325,7 @@ def test_an_output_of_the_other_kind_is_named(consumer: Consumer, other: str) ->
         (Consumer.NTPSEC, (SOCK,), 'ntpsec reads type = "shm" alone'),
         (Consumer.NTPD, (SOCK,), 'ntpd reads type = "shm" alone'),
         (Consumer.NTPD_RS, (SHM,), 'ntpd-rs reads type = "sock" alone'),
+        (Consumer.NTPD_RS, (SOCK,), f'with a path of its own: path = "{NTPD_RS_PATH}"'),
         (Consumer.CHRONY, (), 'chrony reads type = "shm" and type = "sock"'),
     ],
 )
@@ -333,7 +348,7 @@ def test_an_output_of_one_peer_has_that_peers_figures() -> None:
         "# what a measures",
         "refclock shm unit 2 refid WEB minpoll 3 maxpoll 3",
         "# what b measures",
-        "refclock shm unit 3 refid WEB2 minpoll 6 maxpoll 6",
+        "refclock shm unit 3 refid WEB2 minpoll 7 maxpoll 7",
     ]
     chrony = code(config, Consumer.CHRONY)
     assert chrony[0].endswith("poll 2 dpoll 0 filter 1 delay 0.05 precision 0.001")
@@ -342,7 +357,7 @@ def test_an_output_of_one_peer_has_that_peers_figures() -> None:
 
 def test_a_peer_without_a_vote_does_not_slow_the_consumer_down() -> None:
     config = Config((*PEERS, polled("slow", 10, 12, noselect=True)), (SHM,))
-    assert code(config, Consumer.NTPSEC)[0].endswith("minpoll 8 maxpoll 8")
+    assert code(config, Consumer.NTPSEC)[0].endswith("minpoll 9 maxpoll 9")
 
 
 def test_every_refid_is_another_of_at_most_four_characters() -> None:

@@ -67,6 +67,20 @@ def refclock(consumer: Consumer, caplog: pytest.LogCaptureFixture) -> Iterator[S
     refclock.close()
 
 
+def test_ready_is_said_of_a_socket_that_is_there(
+    consumer: Consumer, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    refclock = SockRefclock(consumer.path)
+    refclock.open()
+    consumer.start()
+    refclock.open()
+    assert [record.getMessage() for record in caplog.records] == [
+        f"SOCK({consumer.path}): waits for the consumer to make its socket",
+        f"SOCK({consumer.path}): ready",
+    ]
+
+
 def test_the_golden_datagram_arrives_byte_for_byte(
     consumer: Consumer, refclock: SockRefclock
 ) -> None:

@@ -50,7 +50,10 @@ class SockRefclock:
                 f"{self._path}: a socket's path has at most {MAX_PATH} bytes; use a shorter one"
             )
         self._opened = True
-        logger.info("%s: ready", self.status.name)
+        if os.path.exists(self._path):  # noqa: PTH110 - where Path.exists() raises, this is false
+            logger.info("%s: ready", self.status.name)
+        else:
+            logger.info("%s: waits for the consumer to make its socket", self.status.name)
 
     def publish(self, publication: Publication) -> None:
         """Send a sample to whoever receives at the path now."""
