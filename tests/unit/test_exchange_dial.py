@@ -1,6 +1,7 @@
 """The way to a server: addresses, TLS and proxies, for http and ws alike."""
 
 import datetime
+import re
 import socket
 import ssl
 import struct
@@ -15,7 +16,7 @@ from tests.fakes.proxy import refusing, tunnelling
 from tests.fakes.server import FakeServer, Script, Visitor, always_right, always_right_socket, serve
 from tests.unit.conftest import ExchangeTo, server_context
 from webntpd import kernelstamps
-from webntpd.exchange import Exchange, ExchangeError
+from webntpd.exchange import Exchange, ExchangeError, tls
 from webntpd.exchange.dial import tell_of_refusal
 from webntpd.ntp.types import Failure, Rejection
 
@@ -173,18 +174,62 @@ async def test_a_certificate_for_another_name_is_refused(
     assert "IP address mismatch" in failure.detail
 
 
+THEN = datetime.datetime(2019, 12, 1, tzinfo=datetime.UTC)
+LONG_AGO = datetime.datetime(2020, 1, 1, 12, 30, tzinfo=datetime.UTC)
+FAR_OFF = datetime.datetime(2090, 1, 1, tzinfo=datetime.UTC)
+LATER = datetime.datetime(2090, 2, 1, tzinfo=datetime.UTC)
+
+
 @pytest.mark.parametrize("scheme", ["https", "wss"])
-async def test_an_expired_certificate_is_refused(
+@pytest.mark.parametrize(
+    ("begin", "end", "detail"),
+    [
+        (
+            THEN,
+            LONG_AGO,
+            (
+                r"certificate: certificate has expired: it is good from 2019-12-01 00:00 UTC to"
+                r" 2020-01-01 12:30 UTC, and this clock shows 20\d\d-\d\d-\d\d \d\d:\d\d UTC"
+            ),
+        ),
+        (
+            FAR_OFF,
+            LATER,
+            (
+                r"certificate: certificate is not yet valid: it is good from"
+                r" 2090-01-01 00:00 UTC to 2090-02-01 00:00 UTC, and this clock shows 20\d\d-\d\d-\d\d \d\d:\d\d UTC"
+            ),
+        ),
+    ],
+)
+async def test_a_certificate_of_another_time_is_refused_with_its_dates_and_the_clocks(
     nursery: trio.Nursery,
     exchange_to: ExchangeTo,
     authority: trustme.CA,
     ca_file: Path,
     scheme: str,
+    begin: datetime.datetime,
+    end: datetime.datetime,
+    detail: str,
 ) -> None:
-    long_ago = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
-    expired = server_context(authority.issue_cert("127.0.0.1", not_after=long_ago))
-    server = await serve(nursery, always_right, context=expired)
+    issued = authority.issue_cert("127.0.0.1", not_before=begin, not_after=end)
+    server = await serve(nursery, always_right, context=server_context(issued))
     failure = await failure_of(exchange_to(server.url(scheme), ca_file=ca_file))
+    assert failure.rejection is Rejection.TLS
+    assert re.fullmatch(detail, failure.detail)
+
+
+async def test_where_python_shows_no_dates_the_reason_stands_alone(
+    nursery: trio.Nursery,
+    exchange_to: ExchangeTo,
+    authority: trustme.CA,
+    ca_file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(tls, "_unverified_chain", lambda _: [object()])
+    expired = server_context(authority.issue_cert("127.0.0.1", not_before=THEN, not_after=LONG_AGO))
+    server = await serve(nursery, always_right, context=expired)
+    failure = await failure_of(exchange_to(server.url("https"), ca_file=ca_file))
     assert failure == Failure(Rejection.TLS, "certificate: certificate has expired")
 
 

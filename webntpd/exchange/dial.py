@@ -73,7 +73,9 @@ class Dialer:
             stream = await self._through(proxy, stamped, port)
             if self.url.scheme in {"https", "wss"}:
                 with step("the TLS handshake", self._parameters.timeout):
-                    stream = await start_tls(stream, self._own_context(), self.url.host)
+                    stream = await start_tls(
+                        stream, self._own_context(), self.url.host, self._clock.realtime_ns()
+                    )
         except BaseException:
             stamped.close()
             raise
@@ -103,7 +105,9 @@ class Dialer:
             return stream
         if proxy.tls:
             with step(f"the TLS handshake with the {proxy}", self._parameters.timeout):
-                stream = await start_tls(stream, make_context(None), proxy.host)
+                stream = await start_tls(
+                    stream, make_context(None), proxy.host, self._clock.realtime_ns()
+                )
         host = f"[{self.url.host}]" if ":" in self.url.host else self.url.raw_host.decode()
         with step(f"the tunnel of the {proxy}", self._parameters.timeout):
             await open_tunnel(stream, proxy, f"{host}:{port}", self._clock.realtime_ns())

@@ -1,12 +1,18 @@
 """TLS over any stream, verified against the system's store or a file of one's own."""
 
 import ssl
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import trio
 
 from webntpd.exchange.failure import failed, tls_reason
-from webntpd.ntp.types import Rejection
+from webntpd.ntp.types import NS_PER_S, Rejection
+
+_WRONG_TIME = {9, 10}
+"""X509_V_ERR_CERT_NOT_YET_VALID and X509_V_ERR_CERT_HAS_EXPIRED of OpenSSL."""
 
 
 def make_context(ca_file: Path | None) -> ssl.SSLContext:
@@ -22,21 +28,60 @@ def make_context(ca_file: Path | None) -> ssl.SSLContext:
 
 
 async def start_tls(
-    stream: trio.abc.Stream, context: ssl.SSLContext, host: str
+    stream: trio.abc.Stream, context: ssl.SSLContext, host: str, now_ns: int
 ) -> trio.SSLStream[trio.abc.Stream]:
-    """Shake hands with `host` over `stream`. Raises ExchangeError."""
+    """Shake hands with `host` over `stream`. Raises ExchangeError.
+
+    `now_ns` is of the wall clock.
+    """
     try:
         # HTTP ends its messages itself, and so do its servers: often without a close_notify.
         secured = trio.SSLStream(stream, context, server_hostname=host, https_compatible=True)
-        await secured.do_handshake()
-    except trio.BrokenResourceError as error:
-        raise failed(Rejection.TLS, _reason(error)) from error
     except ValueError as error:  # a name that no certificate could have
         raise failed(Rejection.TLS, f"{host!r}: {error}") from error
+    try:
+        await secured.do_handshake()
+    except trio.BrokenResourceError as error:
+        raise failed(Rejection.TLS, _reason(error, secured, now_ns)) from error
     return secured
 
 
-def _reason(error: trio.BrokenResourceError) -> str:
-    if isinstance(error.__cause__, ssl.SSLError):
-        return tls_reason(error.__cause__)
-    return "connection lost in the handshake"
+def _reason(
+    error: trio.BrokenResourceError, stream: trio.SSLStream[trio.abc.Stream], now_ns: int
+) -> str:
+    cause = error.__cause__
+    if not isinstance(cause, ssl.SSLError):
+        return "connection lost in the handshake"
+    reason = tls_reason(cause)
+    if isinstance(cause, ssl.SSLCertVerificationError) and cause.verify_code in _WRONG_TIME:
+        for begin, end in _validity(stream):
+            if not begin <= now_ns // NS_PER_S <= end:
+                dates = f"it is good from {_date(begin)} to {_date(end)}"
+                return f"{reason}: {dates}, and this clock shows {_date(now_ns // NS_PER_S)}"
+    return reason
+
+
+def _validity(stream: trio.SSLStream[trio.abc.Stream]) -> Iterator[tuple[int, int]]:
+    """The first and the last second of Unix time of each certificate that the server has shown.
+
+    An interpreter that keeps them elsewhere gives none.
+    """
+    try:
+        for certificate in _unverified_chain(stream):
+            about = certificate.get_info()
+            yield (
+                ssl.cert_time_to_seconds(about["notBefore"]),
+                ssl.cert_time_to_seconds(about["notAfter"]),
+            )
+    except (AttributeError, TypeError, KeyError, ValueError):
+        return
+
+
+def _unverified_chain(stream: trio.SSLStream[trio.abc.Stream]) -> Iterable[Any]:
+    """The ssl module shows no certificate that it has not verified; the object inside does."""
+    inner: Any = stream._ssl_object
+    return inner._sslobj.get_unverified_chain() or ()
+
+
+def _date(at: int) -> str:
+    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M} UTC"
