@@ -18,6 +18,7 @@ from webntpd import __version__, commands
 from webntpd.arguments import LOOKS, Exit, make_parser
 from webntpd.cli import main
 from webntpd.clock import ShiftedClock
+from webntpd.config import access
 from webntpd.server import ServerParameters, serve
 
 SHIFT = 0.25
@@ -124,8 +125,11 @@ def test_an_argument_that_cannot_be_ends_with_2_and_the_reason(
 
 
 def test_a_good_configuration_is_called_so(
-    config: Callable[[str], str], capsys: pytest.CaptureFixture[str]
+    config: Callable[[str], str],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(access, "SERVICE_USER", "no such user")
     assert main(["check-config", "--config", config(GOOD)]) == 0
     said = capsys.readouterr().out
     assert (

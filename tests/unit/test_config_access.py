@@ -25,6 +25,12 @@ sys.exit(main(["check-config", "--config", sys.argv[1]]))
 """
 
 
+@pytest.fixture(autouse=True)
+def _no_service_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where webntpd was never installed."""
+    monkeypatch.setattr(access, "SERVICE_USER", "no such user")
+
+
 @pytest.fixture(scope="module")
 def pems(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory with a.pem and a.key, which belong together, and b.key, which does not."""
@@ -101,10 +107,7 @@ def test_a_ca_file_holds_certificates(pems: Path, write: Write) -> None:
 # -- who reads them ----------------------------------------------------------------------------
 
 
-def test_the_user_that_runs_is_named_where_there_is_no_service_user(
-    write: Write, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(access, "SERVICE_USER", "no such user")
+def test_the_user_that_runs_is_named_where_there_is_no_service_user(write: Write) -> None:
     path = write("")
     assert check_files(load(path), path) == (access._own_name(), [])
 

@@ -197,7 +197,8 @@ LATER = datetime.datetime(2090, 2, 1, tzinfo=datetime.UTC)
             LATER,
             (
                 r"certificate: certificate is not yet valid: it is good from"
-                r" 2090-01-01 00:00 UTC to 2090-02-01 00:00 UTC, and this clock shows 20\d\d-\d\d-\d\d \d\d:\d\d UTC"
+                r" 2090-01-01 00:00 UTC to 2090-02-01 00:00 UTC,"
+                r" and this clock shows 20\d\d-\d\d-\d\d \d\d:\d\d UTC"
             ),
         ),
     ],
