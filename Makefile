@@ -32,9 +32,13 @@ test: $(READY)   ## the tests
 test-oldest:     ## the tests with the oldest supported versions, those of Debian 13
 	$(MAKE) test VENV=.venv-oldest PINS=requirements/oldest.txt
 
-lint: $(READY)   ## ruff: rules and format
+# By their first lines: interpreters, and what the completions say of themselves.
+SHELL_SCRIPTS = $(shell git grep --untracked -nIE '^\#!.*[/ ](ba|da)?sh\b|-\*- shell-script -\*-' | sed -n 's/:1:.*//p')
+
+lint: $(READY)   ## ruff: rules and format; shellcheck
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/shellcheck $(SHELL_SCRIPTS)
 
 types: $(READY)  ## mypy --strict
 	$(BIN)/mypy
