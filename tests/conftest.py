@@ -1,7 +1,9 @@
 """What every test shares."""
 
 import os
+from collections import Counter
 
+import pytest
 from hypothesis import settings
 
 # No deadline: how long an example takes says nothing on a busy machine. CI must give the same
@@ -10,7 +12,27 @@ settings.register_profile("local", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") == "true" else "local")
 
+# What systemd tells a service is not meant for the tests of one, nor is our own configuration.
+FOREIGN = ("NOTIFY_", "WATCHDOG_", "LISTEN_", "JOURNAL_", "WEBNTPD_")
 # The machine's own proxies are nothing to servers on loopback.
 for name in list(os.environ):
-    if name.lower().endswith("_proxy"):
+    if name.startswith(FOREIGN) or name.lower().endswith("_proxy"):
         del os.environ[name]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """One line for everything that tests lack, with the command that brings it."""
+    skipped = Counter(reason(report) for report in terminalreporter.stats.get("skipped", []))
+    if not skipped:
+        return
+    terminalreporter.section("skipped")
+    for (what, remedy), count in sorted(skipped.items()):
+        tests = "test" if count == 1 else "tests"
+        terminalreporter.write_line(f"{what}: {count} {tests} skipped; {remedy}".rstrip("; "))
+
+
+def reason(report: pytest.TestReport | pytest.CollectReport) -> tuple[str, str]:
+    """What was missing, and the remedy, as tests.system.harness.unavailable joins them."""
+    assert isinstance(report.longrepr, tuple)
+    what, _, remedy = report.longrepr[2].removeprefix("Skipped: ").partition("; ")
+    return what, remedy

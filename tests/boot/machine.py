@@ -9,7 +9,6 @@ capability, the same calls read the state and set nothing.
 """
 
 import fcntl
-import os
 import shutil
 import subprocess
 import sys
@@ -18,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from tests.system.harness import ROOT, SEARCH, eventually, require, unavailable
+from tests.system.harness import ROOT, SEARCH, eventually, require, require_root, unavailable
 from webntpd import __version__
 
 BOOT_TIME = 90.0  # s, at most
@@ -209,13 +208,12 @@ def copied(root: Path) -> Iterator[Path]:
 @contextmanager
 def bare_image() -> Iterator[Path]:
     """The files of a machine that has every package at hand, and none of ours installed."""
-    if os.geteuid() != 0:
-        unavailable("only root can boot a machine")
+    require_root()
     for program in ("debootstrap", "systemd-nspawn"):
         require(program)
     package = ROOT / f"dist/webntpd_{__version__}_all.deb"
     if not package.exists():
-        unavailable(f"{package} is not built: make deb")
+        unavailable(package.name, "make deb")
     maker = (ROOT / "packaging/debian-root", "boot", "dbus", "systemd", "systemd-sysv")
     root = Path(subprocess.run(maker, check=True, stdout=subprocess.PIPE, text=True).stdout.strip())
     with ExitStack() as copy:

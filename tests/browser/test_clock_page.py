@@ -123,7 +123,7 @@ def test_the_page_measures_anew_when_the_browsers_clock_is_set(
 
 def test_an_announced_leap_second_is_shown(sandbox: Sandbox, browser: Browser) -> None:
     if not LEAP_LIST.exists():
-        unavailable(f"{LEAP_LIST} is missing")
+        unavailable(str(LEAP_LIST), "apt install tzdata")
     noon_before_the_leap = 1_483_185_600  # 2016-12-31T12:00Z
     serve(sandbox, "--local", shift=noon_before_the_leap - time.time())
     browser.open(f"{URL}/clock")

@@ -1,4 +1,3 @@
-import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,14 +5,13 @@ from pathlib import Path
 import pytest
 
 from tests.container.engine import Engine
-from tests.system.harness import ROOT, require, sandbox, unavailable
+from tests.system.harness import ROOT, require, require_root, sandbox
 
 
 @pytest.fixture(scope="session")
 def storage() -> Path:
     """The configuration of podman's storage that has the image."""
-    if os.geteuid() != 0:
-        unavailable("only root can build the image")
+    require_root()
     for program in ("debootstrap", "podman", "docker-compose"):
         require(program)
     builder = ROOT / "packaging/build-container"

@@ -7,7 +7,6 @@ other is not there.
 """
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -60,6 +59,8 @@ class Machine:
     """A machine in a sandbox, ended with it."""
 
     def __init__(self, sandbox: Sandbox) -> None:
+        for program in PROGRAMS:
+            require(program)
         self._sandbox = sandbox
         place = sandbox.path / "machine"
         place.mkdir()
@@ -112,7 +113,7 @@ class Machine:
 
     @staticmethod
     def _links() -> str:
-        found = {name: shutil.which(name, path=SEARCH) for name in PROGRAMS}
+        found = {name: require(name) for name in PROGRAMS}
         found["python3"] = str(Path(sys.executable).resolve())
-        links = [f"ln -s {path} {LINKS}/{name}\n" for name, path in found.items() if path]
+        links = [f"ln -s {path} {LINKS}/{name}\n" for name, path in found.items()]
         return f"mkdir {LINKS}\n{''.join(links)}"

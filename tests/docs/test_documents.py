@@ -4,7 +4,6 @@ The commands of a document are run in order on one machine of their own, see mac
 """
 
 from collections.abc import Callable, Iterator
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,7 @@ from tests.docs.loglines import unknown_lines
 from tests.docs.machine import Machine
 from tests.docs.markdown import Block, Document, manual_examples
 from tests.docs.shape import shape
-from tests.system.harness import ROOT, require, sandbox, unavailable
+from tests.system.harness import ROOT, require, require_matplotlib, sandbox
 
 DOCUMENTS = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")))
 MANUALS = sorted((ROOT / "man").glob("*.[1-8]"))
@@ -116,8 +115,8 @@ def run_all(machine: Machine, blocks: list[Block]) -> None:
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
 def test_what_a_document_shows_is_so(machine: Machine, path: Path) -> None:
     blocks = Document(path).blocks
-    if any("webntpd plot" in block.text for block in blocks) and not find_spec("matplotlib"):
-        unavailable("matplotlib is not installed")
+    if any("webntpd plot" in block.text for block in blocks):
+        require_matplotlib()
     run_all(machine, blocks)
 
 

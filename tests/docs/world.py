@@ -5,7 +5,7 @@ import json
 import trustme
 
 from tests.docs.machine import AUTHORITIES, Machine
-from tests.system.harness import eventually
+from tests.system.harness import eventually, require
 
 SERVERS = ("time.example.org", "time.example.net", "time.example.com")
 CERTIFICATE = "/etc/webntpd/certificate.pem"
@@ -51,6 +51,7 @@ def install_names(machine: Machine) -> None:
 
 def bring_up(machine: Machine) -> None:
     """Start everything, and wait until the daemon has a time and chrony takes it."""
+    chronyd = require("chronyd")
     install_names(machine)
     machine.write("/etc/world.toml", SERVER)
     machine.must("webntpd run --config /etc/world.toml")
@@ -60,7 +61,7 @@ def bring_up(machine: Machine) -> None:
     lines = machine.must("webntpd consumer-config chrony")
     # It looks more often, to miss as little as it can.
     machine.write("/etc/chrony/world.conf", CHRONY + lines.replace("dpoll 0", "dpoll -4"))
-    machine.start("/usr/sbin/chronyd", "-x", "-d", "-u", "root", "-f", "/etc/chrony/world.conf")
+    machine.start(chronyd, "-x", "-d", "-u", "root", "-f", "/etc/chrony/world.conf")
     eventually(lambda: settled(machine), "all peers agree, and chrony reads")
 
 

@@ -80,7 +80,7 @@ class NtpSec:
 
     def __init__(self, sandbox: Sandbox, unit: int = UNIT, refclocks: str = "") -> None:
         if not (NTPSEC / "usr/sbin/ntpd").exists():
-            unavailable("NTPsec is not unpacked: run tests/system/fetch-ntpsec")
+            unavailable("NTPsec", "tests/system/fetch-ntpsec")
         self.name = f"NTPsec by SHM {unit}"
         self._sandbox = sandbox
         self._remote = f"SHM({unit})"

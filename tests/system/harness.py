@@ -12,6 +12,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
@@ -22,20 +23,58 @@ POLL_INTERVAL = 0.1  # s
 ROOT = Path(__file__).parent.parent.parent
 SEARCH = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"))
 
+PACKAGES = {
+    "cc": "gcc libc6-dev",
+    "chronyc": "chrony",
+    "chronyd": "chrony",
+    "gnuplot": "gnuplot-nox",
+    "ip": "iproute2",
+    "nginx": "nginx-light",
+    "nsenter": "util-linux",
+    "ntpshmmon": "gpsd",
+    "promtool": "prometheus",
+    "setpriv": "util-linux",
+    "ss": "iproute2",
+    "systemd-analyze": "systemd",
+    "systemd-journald": "systemd",
+    "systemd-nspawn": "systemd-container",
+    "systemd-sysusers": "systemd",
+    "systemd-tmpfiles": "systemd",
+    "unshare": "util-linux",
+}
+"""Debian's package of a program, where it has another name."""
+
 T = TypeVar("T")
 
 
-def unavailable(what: str) -> NoReturn:
-    """Skip the test, but fail it where everything is supposed to be installed."""
+def unavailable(what: str, remedy: str) -> NoReturn:
+    """Skip the test for want of something; where CI has provided everything, fail it.
+
+    The test run ends with a line for each `what`: see pytest_terminal_summary.
+    """
     if os.environ.get("CI") == "true":
-        pytest.fail(f"{what}: .ci/run must provide it")
-    pytest.skip(what)
+        pytest.fail(f"{what} is missing: .ci/run must provide it")
+    pytest.skip(f"{what}; {remedy}")
 
 
 def require(program: str) -> str:
     """The path of an installed program."""
     found = shutil.which(program, path=SEARCH)
-    return found or unavailable(f"{program} is not installed")
+    return found or not_installed(program)
+
+
+def not_installed(program: str) -> NoReturn:
+    unavailable(program, f"apt install {PACKAGES.get(program, program)}")
+
+
+def require_root() -> None:
+    if os.geteuid() != 0:
+        unavailable("root", "run as root")
+
+
+def require_matplotlib() -> None:
+    if find_spec("matplotlib") is None:
+        unavailable("matplotlib", ".venv/bin/pip install --requirement requirements/bench.txt")
 
 
 def eventually(
@@ -150,8 +189,7 @@ class Sandbox:
 @contextmanager
 def sandbox(path: Path) -> Iterator[Sandbox]:
     """Make a sandbox, or skip the test where the system does not let us."""
-    if os.geteuid() != 0:
-        unavailable("only root may make namespaces")
+    require_root()
     command = f"{require('ip')} link set lo up && echo ready && exec cat"
     with (
         subprocess.Popen(
@@ -166,5 +204,5 @@ def sandbox(path: Path) -> Iterator[Sandbox]:
         assert holder.stdout is not None
         programs.callback(holder.stdin.close)
         if (line := holder.stdout.readline()) != b"ready\n":
-            unavailable(f"no namespaces: {line.decode()}")
+            unavailable("namespaces", f"run where root may make them: {line.decode().strip()}")
         yield Sandbox(holder.pid, path, programs)

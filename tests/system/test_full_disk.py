@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.harness import require, unavailable
+from tests.system.harness import require, require_root
 from tests.unit.test_leap import PUBLISHED
 from tests.unit.test_leapfetch import NEW, NOW, OLD, ok, serving
 from webntpd.leapfetch import LeapSource, renewed, replace
@@ -18,8 +18,7 @@ pytestmark = pytest.mark.system
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of 64 KiB, with nothing on it."""
-    if os.geteuid() != 0:
-        unavailable("only root may mount")
+    require_root()
     mount, umount = require("mount"), require("umount")
     subprocess.run([mount, "-t", "tmpfs", "-o", "size=64k", "tmpfs", tmp_path], check=True)
     try:

@@ -1,14 +1,13 @@
 """The real systemd-journald takes our lines with their fields."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.system.harness import PATIENCE, ROOT, require, unavailable
+from tests.system.harness import PATIENCE, ROOT, not_installed, require, require_root
 
 JOURNALD = Path("/usr/lib/systemd/systemd-journald")
 
@@ -35,10 +34,9 @@ done
 
 @pytest.mark.system
 def test_journald_has_the_fields_of_a_line() -> None:
-    if os.geteuid() != 0:
-        unavailable("only root may make namespaces")
+    require_root()
     if not JOURNALD.exists():
-        unavailable("systemd-journald is not installed")
+        not_installed(JOURNALD.name)
     require("setpriv")
     done = subprocess.run(
         [require("unshare"), "--mount", "sh", "-ec", SCRIPT, "sh", JOURNALD, sys.executable],

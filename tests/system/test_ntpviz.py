@@ -57,7 +57,7 @@ def test_ntpviz_draws_every_peer_and_reads_our_figures(tmp_path: Path) -> None:
     require("gnuplot")
     ntpviz = NTPSEC / "usr/bin/ntpviz"
     if not ntpviz.exists():
-        unavailable("ntpviz is not unpacked: run tests/system/fetch-ntpsec")
+        unavailable("NTPsec", "tests/system/fetch-ntpsec")
     statistics, pictures = tmp_path / "statistics", tmp_path / "pictures"
     statistics.mkdir()
     files, recorder = DayFiles(StatisticsParameters(statistics)), Recorder()

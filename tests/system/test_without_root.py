@@ -15,6 +15,4 @@ def test_the_package_is_not_built() -> None:
         [*nobody, ROOT / "packaging/build-deb"], check=False, capture_output=True, text=True
     )
     assert done.returncode != 0
-    assert done.stderr == (
-        "debian-root: only root can make the Debian in which the package is built and booted\n"
-    )
+    assert done.stderr == "debian-root: only root can make a root directory of Debian\n"

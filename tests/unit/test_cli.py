@@ -272,9 +272,12 @@ def test_a_query_that_is_interrupted_says_nothing_more() -> None:
 
 @contextmanager
 def webntpd(*arguments: str) -> Iterator[subprocess.Popen[str]]:
+    # A shell's background job, such as this run may be, hands down that SIGINT is ignored.
+    inherited = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(
         [sys.executable, "-m", "webntpd", *arguments], stderr=subprocess.PIPE, text=True
     )
+    signal.signal(signal.SIGINT, inherited)
     with process:
         try:
             yield process

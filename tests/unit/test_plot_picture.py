@@ -2,13 +2,12 @@
 
 import sys
 import time
-from importlib.util import find_spec
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
 
-from tests.system.harness import unavailable
+from tests.system.harness import require_matplotlib
 from webntpd.cli import main
 from webntpd.ntpstats import MJD_OF_UNIX_EPOCH
 
@@ -33,8 +32,7 @@ def statistics(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def _matplotlib() -> None:
-    if find_spec("matplotlib") is None:
-        unavailable("matplotlib is not installed: pip install --requirement requirements/bench.txt")
+    require_matplotlib()
 
 
 @pytest.mark.usefixtures("_matplotlib")

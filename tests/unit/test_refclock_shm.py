@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.system.harness import require_root
 from webntpd.ntp.types import Leap, Publication
 from webntpd.refclock import sysvipc
 from webntpd.refclock.shm import Segment, ShmRefclock, ShmTime, precision_exponent
@@ -77,11 +78,20 @@ class Segments:
 
 
 @pytest.fixture
+def _root() -> None:
+    """Only root can be several users."""
+    require_root()
+
+
+@pytest.fixture
 def segments() -> Iterator[Segments]:
-    """A unit that nobody uses, far from those that a consumer could be configured for."""
+    """A free unit, far from those that a consumer could be configured for.
+
+    Processes that run tests at the same time begin to look at different ones.
+    """
     found = next(
         candidate
-        for unit in range(10_000 + os.getpid() % 10_000, 40_000)
+        for unit in range(10_000 + os.getpid() % 1_000 * 30, 50_000)
         if not (candidate := Segments(unit)).exists()
     )
     yield found
@@ -338,7 +348,7 @@ def create_as(segments: Segments, uid: int, mode: int = 0o666) -> None:
         os.seteuid(0)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be several users")
+@pytest.mark.usefixtures("_root")
 @pytest.mark.parametrize("mode", [0o666, 0o600])
 @pytest.mark.parametrize("disguised", [False, True])
 def test_a_strangers_segment_is_refused_and_left_alone(
@@ -364,14 +374,14 @@ def test_a_strangers_segment_is_refused_and_left_alone(
     refclock.close()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be several users")
+@pytest.mark.usefixtures("_root")
 def test_our_own_segment_that_has_got_a_strange_owner_is_refused(segments: Segments) -> None:
     segments.create(0o666)
     give_away(segments, STRANGER)
     assert f"owner {STRANGER}" in problem_of(segments)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be several users")
+@pytest.mark.usefixtures("_root")
 def test_an_unprivileged_daemon_refuses_strangers_and_takes_roots(segments: Segments) -> None:
     create_as(segments, STRANGER, 0o600)
     with unprivileged():  # and so may not even attach
@@ -384,7 +394,7 @@ def test_an_unprivileged_daemon_refuses_strangers_and_takes_roots(segments: Segm
         assert problem_of(segments) == "None"
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be several users")
+@pytest.mark.usefixtures("_root")
 def test_a_segment_of_a_user_who_is_named_is_taken(segments: Segments) -> None:
     create_as(segments, STRANGER)
     refclock = ShmRefclock(segments.unit, owners=frozenset({STRANGER}))

@@ -8,7 +8,6 @@ import math
 import os
 import resource
 import select
-import shutil
 import socket
 import ssl
 import struct
@@ -25,6 +24,7 @@ import trio.testing
 from trio.lowlevel import ParkingLot
 from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_client_stream
 
+from tests.system.harness import require
 from tests.unit.server_parts import Parts
 from webntpd import kernelstamps
 from webntpd.clock import ShiftedClock, SystemClock
@@ -180,12 +180,12 @@ async def test_trio_websocket_gets_the_servers_time() -> None:
         assert client.closed.code == 1008
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 @pytest.mark.parametrize("options", [["-0"], ["--http1.1"], ["-d", "x", "-X", "GET"], ["--http2"]])
 async def test_curl_gets_the_servers_time(options: list[str]) -> None:
+    curl = require("curl")
     async with running() as server:
         url = f"http://{server.addresses[0]}/json?{TOKEN}"
-        command = ["curl", "--silent", "--fail", "--noproxy", "*", *options, url, url]
+        command = [curl, "--silent", "--fail", "--noproxy", "*", *options, url, url]
         result = await trio.run_process(command, capture_stdout=True)
     first, second = result.stdout.decode().replace("}{", "}\n{").splitlines()
     assert json.loads(first, parse_float=str)["it"] == TOKEN
