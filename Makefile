@@ -8,7 +8,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 BENCH  := $(VENV)/.bench
 
-.PHONY: help run test check lint types coverage test-oldest simulate bench-accuracy bench-server server-under-load bench-footprint footprint deb test-boot lock clean
+.PHONY: help run test test-system test-bare check lint types coverage test-oldest simulate bench-accuracy bench-server server-under-load bench-footprint footprint deb test-boot lock clean
 
 help:            ## list the targets
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/: .*## /\t/' | expand -t 16
@@ -26,8 +26,17 @@ $(BENCH): requirements/bench.txt | $(READY)
 run: $(READY)    ## the demo: a server on loopback, polled over HTTP and WebSocket, feeding SHM unit 2
 	$(BIN)/webntpd run --demo
 
-test: $(READY)   ## the tests
-	$(BIN)/pytest
+# A worker for each core, and one more, since many tests wait.
+PYTEST = $(BIN)/pytest --numprocesses=$(shell expr $$(nproc) + 1) --dist=worksteal --durations=20
+
+test: $(READY)   ## the tests; those that lack a program are skipped
+	$(PYTEST)
+
+test-system: $(READY)  ## the tests that run real programs, of which all must be there (.ci/run; needs root)
+	CI=true $(PYTEST) -m system
+
+test-bare: $(READY)  ## the README's two commands in a bare Debian 12 or 13 (RELEASE=trixie; needs root)
+	.ci/bare-machine
 
 test-oldest:     ## the tests with the oldest supported versions, those of Debian 13
 	$(MAKE) test VENV=.venv-oldest PINS=requirements/oldest.txt

@@ -50,12 +50,14 @@ def share(values: Sequence[bool]) -> float:
     return sum(values) / len(values)
 
 
+@pytest.mark.system
 def test_a_seed_draws_the_same_delays_again(draw: Draw) -> None:
     model = PATHS["mobile"].up
     assert draw(model) == draw(model)
     assert draw(model) != draw(model, seed=2)
 
 
+@pytest.mark.system
 def test_exponential_jitter_is_light_tailed(draw: Draw) -> None:
     found = delays(draw(Way(30 * MS, (Exponential(15 * MS),))))
     jitter = [each - 30 * MS for each in found]
@@ -64,6 +66,7 @@ def test_exponential_jitter_is_light_tailed(draw: Draw) -> None:
     assert share([each > 30 * MS for each in jitter]) == pytest.approx(0.135, abs=0.02)
 
 
+@pytest.mark.system
 def test_pareto_jitter_is_heavy_tailed_up_to_the_most(draw: Draw) -> None:
     found = delays(draw(Way(8 * MS, (Pareto(1.5 * MS, 1.4, 40 * MS),))))
     jitter = [each - 8 * MS for each in found]
@@ -75,6 +78,7 @@ def test_pareto_jitter_is_heavy_tailed_up_to_the_most(draw: Draw) -> None:
         assert share([each > x for each in jitter]) == pytest.approx(expected, abs=0.02)
 
 
+@pytest.mark.system
 def test_a_buffer_fills_for_a_part_of_each_period(draw: Draw) -> None:
     found = delays(draw(Way(10 * MS, (Bloat(300, 0.2, 1.0),)), count=3000, step=1.0))
     for number, delay in enumerate(found):
@@ -89,18 +93,21 @@ def test_a_buffer_fills_for_a_part_of_each_period(draw: Draw) -> None:
     assert sum(filling) / len(filling) == pytest.approx(0.25 + 10 * MS, abs=0.05)
 
 
+@pytest.mark.system
 def test_so_many_packets_are_lost(draw: Draw) -> None:
     found = draw(Way(0.0, (Loss(0.03),)))
     assert share([each is None for each in found]) == pytest.approx(0.03, abs=0.01)
     assert None not in draw(Way(0.0))
 
 
+@pytest.mark.system
 def test_a_loss_does_not_change_the_draws_of_other_packets(draw: Draw) -> None:
     whole = draw(Way(0.0, (Exponential(MS),)))
     some = draw(Way(0.0, (Exponential(MS), Loss(0.5))))
     assert all(lost in {None, kept} for lost, kept in zip(some, whole, strict=True))
 
 
+@pytest.mark.system
 def test_no_packet_overtakes_another(draw: Draw) -> None:
     step = MS
     found = delays(draw(Way(0.0, (Exponential(50 * MS),)), step=step))
@@ -108,6 +115,7 @@ def test_no_packet_overtakes_another(draw: Draw) -> None:
     assert all(late - early > -2 * NS for early, late in pairwise(arrivals))
 
 
+@pytest.mark.system
 def test_a_line_sends_one_packet_after_the_other(draw: Draw) -> None:
     # 100 bytes at 80 kbit/s are 10 ms: with one packet every 5 ms each waits 5 ms longer.
     assert delays(draw("rate=80000", count=4, step=5 * MS)) == pytest.approx(
@@ -115,12 +123,14 @@ def test_a_line_sends_one_packet_after_the_other(draw: Draw) -> None:
     )
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("name", PATHS)
 def test_the_emulator_reads_every_path(draw: Draw, name: str) -> None:
     for way in (PATHS[name].up, PATHS[name].down):
         assert min(delays(draw(way, count=100))) >= way.base - NS
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("word", ["base", "jitter=1", "pareto=1:2", "bloat=300:0.2"])
 def test_the_emulator_refuses_an_unknown_model(draw: Draw, word: str) -> None:
     with pytest.raises(subprocess.CalledProcessError):
@@ -293,6 +303,7 @@ def test_the_emulators_last_line_is_read() -> None:
     assert Traffic.parse(line) == Traffic(12, 1, 8e-6, 1e-4)
 
 
+@pytest.mark.system
 def test_the_emulator_is_built_only_when_its_source_is_newer(tmp_path: Path) -> None:
     require("cc")
     program = tmp_path / "wan"

@@ -35,6 +35,7 @@ def _matplotlib() -> None:
     require_matplotlib()
 
 
+@pytest.mark.system
 @pytest.mark.usefixtures("_matplotlib")
 def test_an_svg_has_every_source_panel_and_band(
     statistics: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -54,6 +55,7 @@ def test_an_svg_has_every_source_panel_and_band(
     assert "the local clock is behind" in text
 
 
+@pytest.mark.system
 @pytest.mark.usefixtures("_matplotlib")
 def test_a_png_is_drawn_too(statistics: Path, tmp_path: Path) -> None:
     path = tmp_path / "picture.png"
@@ -61,6 +63,7 @@ def test_a_png_is_drawn_too(statistics: Path, tmp_path: Path) -> None:
     assert path.read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.system
 @pytest.mark.usefixtures("_matplotlib")
 def test_a_picture_that_cannot_be_written_is_named(
     statistics: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -70,6 +73,7 @@ def test_a_picture_that_cannot_be_written_is_named(
     assert capsys.readouterr().err == f"webntpd: {path}: No such file or directory\n"
 
 
+@pytest.mark.system
 @pytest.mark.usefixtures("_matplotlib")
 def test_without_statistics_there_is_no_picture(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]

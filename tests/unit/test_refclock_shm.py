@@ -348,6 +348,7 @@ def create_as(segments: Segments, uid: int, mode: int = 0o666) -> None:
         os.seteuid(0)
 
 
+@pytest.mark.system
 @pytest.mark.usefixtures("_root")
 @pytest.mark.parametrize("mode", [0o666, 0o600])
 @pytest.mark.parametrize("disguised", [False, True])
@@ -374,6 +375,7 @@ def test_a_strangers_segment_is_refused_and_left_alone(
     refclock.close()
 
 
+@pytest.mark.system
 @pytest.mark.usefixtures("_root")
 def test_our_own_segment_that_has_got_a_strange_owner_is_refused(segments: Segments) -> None:
     segments.create(0o666)
@@ -381,6 +383,7 @@ def test_our_own_segment_that_has_got_a_strange_owner_is_refused(segments: Segme
     assert f"owner {STRANGER}" in problem_of(segments)
 
 
+@pytest.mark.system
 @pytest.mark.usefixtures("_root")
 def test_an_unprivileged_daemon_refuses_strangers_and_takes_roots(segments: Segments) -> None:
     create_as(segments, STRANGER, 0o600)
@@ -394,6 +397,7 @@ def test_an_unprivileged_daemon_refuses_strangers_and_takes_roots(segments: Segm
         assert problem_of(segments) == "None"
 
 
+@pytest.mark.system
 @pytest.mark.usefixtures("_root")
 def test_a_segment_of_a_user_who_is_named_is_taken(segments: Segments) -> None:
     create_as(segments, STRANGER)

@@ -180,9 +180,14 @@ async def test_trio_websocket_gets_the_servers_time() -> None:
         assert client.closed.code == 1008
 
 
+@pytest.fixture
+def curl() -> str:
+    return require("curl")
+
+
+@pytest.mark.system
 @pytest.mark.parametrize("options", [["-0"], ["--http1.1"], ["-d", "x", "-X", "GET"], ["--http2"]])
-async def test_curl_gets_the_servers_time(options: list[str]) -> None:
-    curl = require("curl")
+async def test_curl_gets_the_servers_time(curl: str, options: list[str]) -> None:
     async with running() as server:
         url = f"http://{server.addresses[0]}/json?{TOKEN}"
         command = [curl, "--silent", "--fail", "--noproxy", "*", *options, url, url]
