@@ -278,6 +278,13 @@ def test_where_three_speak_none_weighs_more_than_the_others_together() -> None:
     assert combine(crowd[:2], WORLD).weights["near"] > 0.9
 
 
+def test_the_weights_sum_to_one_however_near_one_peer_is() -> None:
+    crowd = [candidate("near", 0, 1e-9), candidate("far", 0, 1.0), candidate("farther", 0, 2.0)]
+    weights = combine(crowd, WORLD).weights
+    assert sum(weights.values()) == pytest.approx(1, abs=1e-12)
+    assert weights["far"] == pytest.approx(0.4)
+
+
 @given(crowds)
 def test_the_weights_sum_to_one(crowd: list[Candidate]) -> None:
     weights = combine(crowd, WORLD).weights

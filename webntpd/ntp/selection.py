@@ -145,7 +145,7 @@ def weights_of(speakers: Sequence[Candidate]) -> dict[str, float]:
     weights = {each.name: each.distance**-2 / total for each in speakers}
     heaviest = max(weights, key=lambda name: weights[name])
     if len(speakers) >= GATE_PEERS and weights[heaviest] > MAX_WEIGHT:
-        others = 1 - weights[heaviest]
+        others = sum(share for name, share in weights.items() if name != heaviest)
         weights = {name: share * (1 - MAX_WEIGHT) / others for name, share in weights.items()}
         weights[heaviest] = MAX_WEIGHT
     return weights
