@@ -178,8 +178,10 @@ def check_config(arguments: argparse.Namespace) -> int:
     if faults:
         raise ConfigError(faults)
     server = " and a server" if config.server else ""
-    counts = f"{len(config.peers)} peers, {len(config.refclocks)} refclocks{server}"
-    print(f"good: {counts}; checked as the user {user}")
+    print(
+        f"good: {len(config.peers)} peers, {len(config.refclocks)} refclocks{server};"
+        f" checked as the user {user}"
+    )
     return Exit.OK
 
 
