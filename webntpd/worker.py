@@ -4,7 +4,6 @@ It serves on inherited sockets until its standard input ends. Signals are for th
 started it: a terminal and a service manager send them to all.
 """
 
-import json
 import logging
 import os
 import signal
@@ -12,15 +11,14 @@ import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from dataclasses import asdict
 
 import trio
 
 from webntpd import log
 from webntpd.server.counters import Counters
 from webntpd.server.listeners import Listener
+from webntpd.server.messages import PERIOD, News, Task, report, unpacked
 from webntpd.server.single import Server, stamp
-from webntpd.server.workers import PERIOD, News, Task, unpacked
 
 
 class Worker:
@@ -65,7 +63,7 @@ class Worker:
     async def _report(self) -> None:
         output = trio.lowlevel.FdStream(os.dup(sys.stdout.fileno()))
         while True:
-            await output.send_all(json.dumps(asdict(self._counters)).encode() + b"\n")
+            await output.send_all(report(self._counters))
             await trio.sleep(PERIOD)
 
 

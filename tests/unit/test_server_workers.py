@@ -3,9 +3,10 @@
 import logging
 import os
 import signal
+import sys
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -19,10 +20,11 @@ from tests.unit.test_server_tls import certificate_of, connect_tls, write_certif
 from webntpd.clock import ShiftedClock
 from webntpd.leap import LeapList
 from webntpd.ntp.types import LeapNotice
-from webntpd.server import Counters, ServerParameters, serve
+from webntpd.server import Counters, ServerParameters, serve, workers
 from webntpd.server.limits import Limits
-from webntpd.server.listeners import split_address
-from webntpd.server.workers import News, Task, packed, share_of, unpacked
+from webntpd.server.listeners import Listener, listen, split_address
+from webntpd.server.messages import News, Task, packed, unpacked
+from webntpd.server.workers import Supervision, Workers, resting, share_of
 from webntpd.wire import parse_reply
 from webntpd.worker import Worker
 
@@ -72,6 +74,154 @@ async def test_workers_serve_and_are_counted_and_replaced_and_stop(
         await server.stopped.wait()
     assert children() == before
     assert any("another in 0.5 s" in record.getMessage() for record in caplog.records)
+
+
+@asynccontextmanager
+async def supervised(supervision: Supervision) -> AsyncIterator[int]:
+    """Two workers that are looked after so; gives the port."""
+    listeners = await listen(TWO.listen, copies=2)
+    clock = ShiftedClock(SHIFT)
+    workers = Workers(
+        TWO,
+        clock,
+        lambda: None,
+        lambda: None,
+        Counters(),
+        fast_paths=True,
+        supervision=supervision,
+    )
+    with trio.fail_after(UNTIL):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(workers.run, listeners)
+            yield split_address(listeners[0].address)[1]
+            nursery.cancel_scope.cancel()
+
+
+async def sync_at(port: int) -> bool:
+    async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
+        return parse_reply(await ask(stream)).sync is True
+
+
+async def test_a_worker_that_is_stopped_is_replaced_and_no_connection_hangs(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    before = children()
+    async with supervised(Supervision(patience=3)) as port:
+        for _ in range(16):  # both have started
+            assert await sync_at(port)
+        stopped = min(children() - before)
+        os.kill(stopped, signal.SIGSTOP)
+        answers = []
+
+        async def connect() -> None:
+            answers.append(await sync_at(port))
+
+        async with trio.open_nursery() as clients:
+            for _ in range(40):
+                clients.start_soon(connect)
+        assert answers == [True] * 40
+        assert stopped not in children()
+    assert [each for each in caplog.messages if "hangs, and is killed" in each]
+    assert children() == before
+
+
+async def test_a_worker_that_never_reports_is_killed_and_replaced(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(workers, "COMMAND", (sys.executable, "-c", "import time; time.sleep(999)"))
+    before = children()
+    async with supervised(Supervision(first_delay=0.01, first_patience=1)):
+        while len(caplog.messages) < 8:  # noqa: ASYNC110 - logging has no event
+            await trio.sleep(0.01)
+    for number in range(2):
+        assert [each for each in caplog.messages if f"worker {number} " in each][:3] == [
+            f"server worker {number} hangs, and is killed",
+            f"server worker {number} ended (-9); another in 0.0 s",
+            f"server worker {number} hangs, and is killed",
+        ]
+    assert children() == before
+
+
+WITH_STRAY_LINES = r"""
+import sys
+from webntpd import worker
+print("a stray line", flush=True)
+sys.stdout.buffer.write(b"\0\xff" * 100_000 + b"\n{}\n[]\n7\n" + b"[" * 100_000 + b"\n")
+print("half a line", end="", flush=True)
+worker.main()
+"""
+
+
+async def test_stray_lines_of_a_worker_are_logged_and_cost_nothing(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(workers, "COMMAND", (sys.executable, "-c", WITH_STRAY_LINES))
+    with trio.fail_after(UNTIL):
+        async with running(replace(TWO, workers=1)) as server:
+            assert parse_reply(await ask(await server.connect())).sync is True
+            while server.counters.status().requests < 1:
+                await trio.lowlevel.checkpoint()
+            assert server.counters.status().connections == 1
+    assert caplog.messages[0] == "server worker 0 writes: a stray line"
+    assert max(len(each) for each in caplog.messages) < 300
+    assert not [each for each in caplog.messages if "ended" in each]
+
+
+async def test_clients_do_not_wait_for_workers_that_fail_again_and_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with monkeypatch.context() as failing:
+        failing.setattr(workers, "COMMAND", (sys.executable, "-c", "raise SystemExit(3)"))
+        async with supervised(Supervision(first_delay=0.01)) as port:
+            while await connects(port):
+                pass
+            failing.undo()
+            served = False
+            while not served:
+                with suppress(OSError, trio.BrokenResourceError):
+                    served = await sync_at(port)
+
+
+async def connects(port: int) -> bool:
+    with suppress(OSError):
+        async with await trio.open_tcp_stream("127.0.0.1", port):
+            return True
+    return False
+
+
+def accepted(listener: Listener) -> int:
+    """How many clients wait at a socket."""
+    number = 0
+    with suppress(BlockingIOError):
+        while True:
+            listener.socket.accept()[0].close()
+            number += 1
+    return number
+
+
+async def test_clients_of_a_resting_socket_come_to_the_other() -> None:
+    listeners = await listen(TWO.listen, copies=2)
+    port = split_address(listeners[0].address)[1]
+    for one, other in (listeners, reversed(listeners)):
+        with resting([one]):
+            for _ in range(40):
+                assert await connects(port)
+            assert accepted(other) == 40
+        for _ in range(40):
+            assert await connects(port)
+        numbers = accepted(one), accepted(other)
+        assert sum(numbers) == 40
+        assert all(numbers)
+    for each in listeners:
+        each.close()
+
+
+async def test_a_shared_socket_never_rests() -> None:
+    (shared,) = await listen(TWO.listen)
+    shared = replace(shared, worker=None)
+    with resting([shared]):
+        assert await connects(shared.socket.getsockname()[1])
+    shared.close()
 
 
 async def test_a_new_leap_list_reaches_the_workers() -> None:

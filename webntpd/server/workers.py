@@ -2,9 +2,10 @@
 
 Each has its own socket of every TCP address (SO_REUSEPORT), over which the kernel spreads the
 clients; other sockets are shared. The sockets stay open here, so that clients wait in the queue of
-a worker that failed until another has taken its place. A worker gets its task over its standard
-input, and the news whenever there are any; it tells its counters on standard output; and it stops
-when its input ends, which it also does when this process dies.
+a worker that failed until another has taken its place; while one that fails again and again is
+away, the others get its clients. A worker gets its task over its standard input, and the news
+whenever there are any; it reports its counters on standard output, and is killed when it does not
+any more; and it stops when its input ends, which it also does when this process dies.
 
 Limits hold in each worker by itself. That of all connections is divided by their number, and so is
 that of the connections of one address, with a margin: the kernel spreads them by chance, and who
@@ -13,14 +14,13 @@ all that comes over one connection comes to one worker, and would be held to a f
 configured. So an address that has connections to N workers may send N times as much.
 """
 
-import json
 import logging
 import math
-import pickle
+import socket
 import subprocess
 import sys
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -31,43 +31,30 @@ from webntpd.clock import Clock
 from webntpd.leap import LeapList
 from webntpd.server.counters import Counters
 from webntpd.server.limits import Limits
-from webntpd.server.listeners import Listener
+from webntpd.server.listeners import BACKLOG, Listener
+from webntpd.server.messages import PERIOD, News, Task, lines_in, packed, reported
 from webntpd.server.parameters import ServerParameters
 from webntpd.server.tls import Pem
 
 logger = logging.getLogger(__name__)
 
 COMMAND = (sys.executable, "-m", "webntpd.worker")
-FIRST_RESTART_DELAY = 0.5
-LAST_RESTART_DELAY = 60.0
-"""A worker that ended is replaced after the first, then each time after twice as long, s."""
-PERIOD = 1.0
-"""Time between two looks at the leap-seconds list, and between two reports of counters, s."""
-
-_LENGTH = 4  # bytes before each message to a worker
 
 
 @dataclass(frozen=True, slots=True)
-class News:
-    """What may change while a worker runs; `pem` is the certificate that was last good.
+class Supervision:
+    """When a worker is replaced.
 
-    A worker does not read the files: what they hold may be bad by the time that it starts.
+    One that ended is replaced after `first_delay` s, then each time after twice as long, up to
+    `last_delay`. One that hangs is killed: it has missed as many reports as `patience` says, or
+    `first_patience` if it never reported, as on a slow machine it takes long to load. They are
+    counted rather than timed: a machine that was suspended takes nobody for hung.
     """
 
-    leap_list: LeapList | None
-    pem: Pem | None
-    log_level: int
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """What a worker is to do: `sockets` are inherited descriptors, and whether TLS is spoken."""
-
-    parameters: ServerParameters
-    clock: Clock
-    news: News
-    sockets: tuple[tuple[int, bool], ...]
-    fast_paths: bool
+    first_delay: float = 0.5
+    last_delay: float = 60.0
+    patience: int = 10
+    first_patience: int = 60
 
 
 class Workers:
@@ -82,6 +69,7 @@ class Workers:
         counters: Counters,
         *,
         fast_paths: bool,
+        supervision: Supervision = Supervision(),
     ) -> None:
         self._parameters = replace(
             parameters, limits=share_of(parameters.limits, parameters.workers)
@@ -91,6 +79,7 @@ class Workers:
         self._pem = pem
         self._counters = counters
         self._fast_paths = fast_paths
+        self._supervision = supervision
         self._renewed = ParkingLot()
 
     def renew(self) -> None:
@@ -109,17 +98,19 @@ class Workers:
                 listener.close()
 
     async def _keep_running(self, number: int, listeners: Sequence[Listener]) -> None:
-        delay = FIRST_RESTART_DELAY
+        first_delay, last_delay = self._supervision.first_delay, self._supervision.last_delay
+        delay = first_delay
         while True:
             started = trio.current_time()
-            status = await self._run_one(listeners)
-            if trio.current_time() - started > LAST_RESTART_DELAY:
-                delay = FIRST_RESTART_DELAY
+            status = await self._run_one(number, listeners)
+            if trio.current_time() - started > last_delay:
+                delay = first_delay
             logger.error("server worker %d ended (%d); another in %.1f s", number, status, delay)
-            await trio.sleep(delay)
-            delay = min(2 * delay, LAST_RESTART_DELAY)
+            with resting(listeners if delay > first_delay else ()):
+                await trio.sleep(delay)
+            delay = min(2 * delay, last_delay)
 
-    async def _run_one(self, listeners: Sequence[Listener]) -> int:
+    async def _run_one(self, number: int, listeners: Sequence[Listener]) -> int:
         """Run one worker to its end, and return its exit status."""
         sockets = [(listener.socket.fileno(), listener.tls) for listener in listeners]
         start = partial(
@@ -134,7 +125,7 @@ class Workers:
         async with trio.open_nursery() as nursery:
             process: trio.Process = await nursery.start(start)
             nursery.start_soon(self._tell, process, sockets)
-            nursery.start_soon(self._count, process)
+            nursery.start_soon(self._watch, number, process)
             status = await process.wait()
             nursery.cancel_scope.cancel()
         return status
@@ -165,21 +156,54 @@ class Workers:
     def _news(self) -> News:
         return News(self._leap(), self._pem(), logging.getLogger().level)
 
-    async def _count(self, process: trio.Process) -> None:
-        """Add a worker's counters to those of all."""
-        if process.stdout is None:
+    async def _watch(self, number: int, process: trio.Process) -> None:
+        """Add a worker's counters to those of all, and kill it if it reports nothing any more."""
+        if (output := process.stdout) is None:
             return
+        patience = self._supervision.first_patience
+        silent = 0  # periods
         last = Counters()
-        line = b""
+
+        async def hear() -> None:
+            nonlocal last, patience, silent
+            async for line in lines_in(output):
+                now = reported(line)
+                if now is None:
+                    text = line.decode(errors="replace")
+                    logger.warning("server worker %d writes: %.200s", number, text)
+                    continue
+                self._counters.add(now, since=last)
+                last, patience, silent = now, self._supervision.patience, 0
+
         try:
-            async for piece in process.stdout:
-                *lines, line = (line + piece).split(b"\n")
-                for each in lines:
-                    now = Counters(**json.loads(each))
-                    self._counters.add(now, since=last)
-                    last = now
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(hear)
+                while silent < patience:
+                    await trio.sleep(PERIOD)
+                    silent += 1
+                logger.error("server worker %d hangs, and is killed", number)
+                process.kill()
         finally:
             self._counters.connections -= last.connections
+
+
+@contextmanager
+def resting(listeners: Sequence[Listener]) -> Iterator[None]:
+    """Have the kernel give the clients of these sockets to those of the other workers.
+
+    Clients that wait already are reset. A socket that the workers share is left alone.
+    """
+    own = [listener.socket for listener in listeners if listener.worker is not None]
+    for sock in own:
+        place = sock.getsockname()
+        sock.shutdown(socket.SHUT_RDWR)
+        with suppress(OSError):  # one that has its port still
+            sock.bind(place)  # a port that the kernel chose is let go of
+    try:
+        yield
+    finally:
+        for sock in own:
+            sock.listen(BACKLOG)
 
 
 def share_of(limits: Limits, workers: int) -> Limits:
@@ -191,23 +215,3 @@ def share_of(limits: Limits, workers: int) -> Limits:
         connections=max(1, limits.connections // workers),
         connections_per_address=min(limits.connections_per_address, most),
     )
-
-
-def packed(message: object) -> bytes:
-    """A message as a worker reads it: its length, and its pickle."""
-    data = pickle.dumps(message)
-    return len(data).to_bytes(_LENGTH) + data
-
-
-async def unpacked(stream: trio.abc.ReceiveStream) -> AsyncGenerator[object, None]:
-    """The messages that come in."""
-    data = b""
-    async for piece in stream:
-        data += piece
-        while len(data) >= _LENGTH:
-            end = _LENGTH + int.from_bytes(data[:_LENGTH])
-            if len(data) < end:
-                break
-            # From the process that started this one, over a pipe that nobody else has.
-            yield pickle.loads(data[_LENGTH:end])  # noqa: S301
-            data = data[end:]

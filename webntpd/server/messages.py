@@ -1,0 +1,95 @@
+"""What the server's processes tell each other: task and news one way, reports the other.
+
+A task and news come as pickles over a worker's standard input, each after its length. A report is a
+line of JSON on its standard output, with all of its counters: one that is lost costs nothing.
+"""
+
+import json
+import pickle
+from collections.abc import AsyncGenerator
+from dataclasses import asdict, dataclass, fields
+
+import trio
+
+from webntpd.clock import Clock
+from webntpd.leap import LeapList
+from webntpd.server.counters import Counters
+from webntpd.server.parameters import ServerParameters
+from webntpd.server.tls import Pem
+
+PERIOD = 1.0
+"""Time between two reports of a worker, s."""
+MOST_LINE = 4096
+"""Bytes of a line: of a longer one the end counts."""
+
+_LENGTH = 4  # bytes before each message to a worker
+_COUNTERS = {field.name for field in fields(Counters)}
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """What may change while a worker runs; `pem` is the certificate that was last good.
+
+    A worker does not read the files: what they hold may be bad by the time that it starts.
+    """
+
+    leap_list: LeapList | None
+    pem: Pem | None
+    log_level: int
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What a worker is to do: `sockets` are inherited descriptors, and whether TLS is spoken."""
+
+    parameters: ServerParameters
+    clock: Clock
+    news: News
+    sockets: tuple[tuple[int, bool], ...]
+    fast_paths: bool
+
+
+def packed(message: object) -> bytes:
+    """A message as a worker reads it: its length, and its pickle."""
+    data = pickle.dumps(message)
+    return len(data).to_bytes(_LENGTH) + data
+
+
+async def unpacked(stream: trio.abc.ReceiveStream) -> AsyncGenerator[object, None]:
+    """The messages that come in."""
+    data = b""
+    async for piece in stream:
+        data += piece
+        while len(data) >= _LENGTH:
+            end = _LENGTH + int.from_bytes(data[:_LENGTH])
+            if len(data) < end:
+                break
+            # From the process that started this one, over a pipe that nobody else has.
+            yield pickle.loads(data[_LENGTH:end])  # noqa: S301
+            data = data[end:]
+
+
+def report(counters: Counters) -> bytes:
+    """A worker's report."""
+    return json.dumps(asdict(counters)).encode() + b"\n"
+
+
+def reported(line: bytes) -> Counters | None:
+    """The counters in a line without its newline; None if it is no report."""
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(found, dict) or found.keys() != _COUNTERS:
+        return None
+    return Counters(**found) if all(type(each) is int for each in found.values()) else None
+
+
+async def lines_in(stream: trio.abc.ReceiveStream) -> AsyncGenerator[bytes, None]:
+    """The lines that come in, without their newlines."""
+    line = b""
+    async for piece in stream:
+        *lines, line = (line + piece).split(b"\n")
+        for each in lines:
+            yield each[-MOST_LINE:]
+        line = line[-MOST_LINE:]
