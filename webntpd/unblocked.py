@@ -7,7 +7,8 @@ So many lines may wait; later ones are lost, and a line in their place says how 
 import logging
 import select
 from collections import deque
-from threading import Lock, Thread
+from contextlib import suppress
+from threading import RLock, Thread
 from typing import Protocol
 
 MOST_WAITING = 1000
@@ -35,7 +36,7 @@ class UnblockedHandler(logging.Handler):
         self._waiting: deque[logging.LogRecord] = deque()
         self._lost = 0
         self._thread: Thread | None = None  # there is one while anything waits
-        self._turn = Lock()  # for these three
+        self._turn = RLock()  # for these three
 
     def put(self, record: logging.LogRecord, *, wait: bool) -> bool:
         """Write a record. False if there is no room; with `wait`, wait for it instead."""
@@ -43,21 +44,26 @@ class UnblockedHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         with self._turn:
-            if self._thread is None:
-                if self._write(record, wait=False):
-                    return
-                self._thread = Thread(target=self._write_waiting, daemon=True)
-                self._thread.start()
+            if not self._waiting and self._thread is None and self._write(record, wait=False):
+                return
             if len(self._waiting) < MOST_WAITING:
                 self._tell_losses()
                 self._waiting.append(record)
             else:
                 self._lost += 1
+            if self._thread is None:
+                self._start_thread()
 
     def flush(self) -> None:
         """Let what waits be written, for a limited time."""
         if thread := self._thread:
             thread.join(FLUSH_LIMIT)
+
+    def _start_thread(self) -> None:
+        thread = Thread(target=self._write_waiting, daemon=True)
+        with suppress(RuntimeError):  # the system allows no more threads: the next line tries again
+            thread.start()
+            self._thread = thread
 
     def _write_waiting(self) -> None:
         while record := self._next():

@@ -7,6 +7,7 @@ import re
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from threading import Thread
 from typing import BinaryIO, TextIO
 
 import pytest
@@ -94,6 +95,21 @@ async def test_the_end_does_not_wait_long_for_a_reader_that_stalls(
         handler.flush()
         while not LOSSES.fullmatch(read_line(reader)):
             pass
+
+
+async def test_without_a_thread_the_lines_wait_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with pipe() as (reader, stream):
+        handler = StreamHandler(stream)
+        with monkeypatch.context() as full:
+            full.setattr(Thread, "start", refuse)
+            for number in range(100):
+                handler.emit(record(f"{number:{PIECE}}"))
+        handler.emit(record("last"))
+        assert [int(read_line(reader)) for _ in range(100)] == list(range(100))
+        assert read_line(reader) == "last"
 
 
 def test_a_stream_without_a_descriptor_takes_everything() -> None:
