@@ -98,7 +98,6 @@ class StreamHandler(UnblockedHandler):
     def __init__(self, stream: Writable) -> None:
         super().__init__()
         self._stream = stream
-        self._descriptor = descriptor_of(stream)
         self._begun: tuple[logging.LogRecord | None, int] = None, 0
         # A record of which only so many characters found room.
 
@@ -115,15 +114,16 @@ class StreamHandler(UnblockedHandler):
         return True
 
     def _is_ready(self, *, wait: bool) -> bool:
-        if self._descriptor is None:
+        descriptor = descriptor_of(self._stream)
+        if descriptor is None:
             return True
         poll = select.poll()
-        poll.register(self._descriptor, select.POLLOUT)
+        poll.register(descriptor, select.POLLOUT)
         return bool(poll.poll(None if wait else 0))
 
 
 def descriptor_of(stream: Writable) -> int | None:
-    """A stream's descriptor, if it has one."""
+    """A stream's descriptor, if it has one and is open."""
     try:
         descriptor: int = stream.fileno()  # type: ignore[attr-defined]  # it may have none
     except (AttributeError, OSError, ValueError):
