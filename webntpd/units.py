@@ -102,10 +102,10 @@ def uninstall(root: Path = Path("/")) -> Iterator[Path]:
         yield _remove(path)
         if path.parent not in (units, (root / USERS).parent) and not any(path.parent.iterdir()):
             path.parent.rmdir()
+    share = root / LOOKED_IN
     for pattern in SHARED:
-        for path in sorted((root / LOOKED_IN).glob(pattern)):
-            tail = path.relative_to(root / LOOKED_IN)
-            if path.is_symlink() and path.readlink().match(f"share/{tail}"):
+        for path in sorted(share.glob(pattern)):
+            if _is_link_of_ours(path, path.relative_to(share)):
                 yield _remove(path)
 
 
@@ -116,7 +116,13 @@ def installed(root: Path = Path("/")) -> list[Path]:
 
 
 def _is_marked(path: Path) -> bool:
-    return path.read_bytes().startswith(MARK.encode())
+    with _for_root("read", path, "uninstall-unit"):
+        return path.read_bytes().startswith(MARK.encode())
+
+
+def _is_link_of_ours(path: Path, name: Path) -> bool:
+    """Whether it leads to the same name below share/ of some prefix."""
+    return path.is_symlink() and path.readlink().match(f"share/{name}")
 
 
 def _units(systemd: Path, root: Path) -> Iterator[tuple[Path, Path]]:
@@ -133,7 +139,10 @@ def _link_shared(prefix: Path, root: Path) -> Iterator[Path]:
     share = prefix / "share"
     for pattern in SHARED:
         for source in sorted(share.glob(pattern)):
-            target = root / LOOKED_IN / source.relative_to(share)
+            name = source.relative_to(share)
+            target = root / LOOKED_IN / name
+            if _is_link_of_ours(target, name):
+                _remove(target)  # perhaps of an installation that is gone
             if not os.path.lexists(target):
                 yield _link(target, source)
 

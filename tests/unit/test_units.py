@@ -80,13 +80,18 @@ def test_pages_and_completions_of_a_virtual_environment_are_linked_where_tools_l
 ) -> None:
     list(install(pip, root))
     assert (root / MAN_PAGE).readlink() == pip.prefix / "share/man/man8/webntpd.8"
-    assert install_again(pip, root)
+    assert (root / COMPLETION).is_file()
 
 
-def install_again(pip: Installation, root: Path) -> bool:
-    """Whether a second run replaces the units and nothing else."""
-    again = {path.relative_to(root) for path in install(pip, root)}
-    return again == {Path(name) for name in files(root) if "etc/sys" in name}
+def test_a_second_installation_takes_everything_over_but_the_configuration(
+    pip: Installation, root: Path, tmp_path: Path
+) -> None:
+    list(install(pip, root))
+    moved = replace(pip, prefix=tmp_path / "moved")
+    pip.prefix.rename(moved.prefix)
+    written = {str(path.relative_to(root)) for path in install(moved, root)}
+    assert files(root) - written == {"etc/webntpd.toml", "etc/webntpd-server.toml"}
+    assert (root / MAN_PAGE).is_file()
 
 
 def test_a_page_of_another_is_kept(pip: Installation, root: Path) -> None:
