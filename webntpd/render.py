@@ -42,8 +42,7 @@ def status_lines(status: Status, *, trend: bool = False) -> list[str]:
     """
     return [
         summary(status),
-        "",
-        *peer_lines(status, trend=trend),
+        *([] if status.serves_only else ["", *peer_lines(status, trend=trend)]),
         *("" for _ in status.refclocks[:1]),
         *map(refclock_line, status.refclocks),
     ]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from webntpd.ntp.types import (
     Estimate,
     Frequency,
+    NoEstimate,
     PeerEstimate,
     PeerReport,
     Publication,
@@ -97,6 +98,12 @@ class Status:
     leap_expires_ns: int | None = None
 
     @property
+    def serves_only(self) -> bool:
+        """Whether there is a server, and nothing that is measured."""
+        measured = bool(self.peers) or isinstance(self.verdict.estimate, Estimate)
+        return self.server is not None and not measured
+
+    @property
     def reachable(self) -> int:
         """The number of peers that have answered within the last eight polls."""
         return sum(1 for peer in self.peers if peer.report.reach)
@@ -127,14 +134,28 @@ class Status:
 def summary(status: Status) -> str:
     """The daemon's state in words, for the service manager's STATUS line."""
     estimate = status.verdict.estimate
+    if status.server is not None and status.serves_only:
+        return f"serving time: {server_in_words(status.server)}"
     peers = f"{status.reachable} of {len(status.peers)} peers reachable"
     if not isinstance(estimate, Estimate):
-        return f"{estimate}; {peers}"
+        return f"{why_none(status, estimate)}; {peers}"
     offset = bounded(status.offset(estimate), status.error_bound(estimate))
     return (
         f"synchronised to {estimate.system_peer}, offset {offset},"
         f" {len(status.verdict.speakers)} survivors, {peers}"
     )
+
+
+def server_in_words(server: ServerStatus) -> str:
+    answered = server.requests + server.messages
+    return f"{server.connections} connections open, {answered} answers, {server.refusals} refusals"
+
+
+def why_none(status: Status, reason: NoEstimate) -> str:
+    """Why nothing is published, with the remedy where the configuration is the cause."""
+    if status.peers and all(peer.report.noselect for peer in status.peers):
+        return "all peers are noselect: take that key from those that are to be followed"
+    return str(reason)
 
 
 def seconds(value: float) -> str:

@@ -403,7 +403,7 @@ class Daemon:
 
     def _on_status(self, status: Status) -> None:
         self._status = status
-        self.notifier.status(summary(status))
+        self._tell_state()
         for observe in tuple(self._observers):
             try:
                 observe(status)
@@ -419,9 +419,14 @@ class Daemon:
             with suppress(trio.WouldBlock):  # one alarm that waits is enough
                 running.alarms.send_nowait(None)
 
+    def _tell_state(self) -> None:
+        if (snapshot := self._snapshot()) is not None:
+            self.notifier.status(summary(snapshot))
+
     async def _beat(self, interval: float) -> None:
         while True:
             await self._events.send(Heartbeat())
+            self._tell_state()  # a server without peers has no other events
             await trio.sleep(interval)
 
 

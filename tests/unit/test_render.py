@@ -8,7 +8,7 @@ from tests.unit import snapshots
 from tests.unit.snapshots import GOOD, MEASURED, NOW_NS
 from webntpd.ntp.types import NS_PER_S, Leap, NoEstimate, Publication, Tally, Verdict
 from webntpd.render import age, peer_lines, refclock_line, sparkline, status_lines, table
-from webntpd.status import PeerStatus, RefclockStatus, Status
+from webntpd.status import PeerStatus, RefclockStatus, ServerStatus, Status
 
 PEERS = (
     PeerStatus(GOOD, "websocket", Tally.SYSTEM_PEER, MEASURED),
@@ -48,6 +48,13 @@ def test_the_reason_for_no_estimate_is_shown() -> None:
 def test_a_snapshot_without_peers_has_the_heading_alone() -> None:
     status = Status(NOW_NS, (), Verdict(NoEstimate.NO_PEER, {}))
     assert len(peer_lines(status)) == 1
+
+
+def test_a_server_without_peers_shows_no_table_of_them() -> None:
+    status = Status(NOW_NS, (), Verdict(NoEstimate.NO_PEER, {}), server=ServerStatus(1, 2, 3, 4, 5))
+    assert status_lines(status) == [
+        "serving time: 1 connections open, 7 answers, 5 refusals",
+    ]
 
 
 def test_the_outputs_stand_below_the_peers() -> None:

@@ -1,15 +1,19 @@
+from dataclasses import replace
+
 import pytest
 
 from tests.unit.builders import STEADY, WALL_NS, estimate, ns, report, track, x_ns
 from webntpd.ntp.types import Estimate, Frequency, NoEstimate, PeerReport, Tally, Verdict
 from webntpd.status import (
     PeerStatus,
+    ServerStatus,
     Status,
     bounded,
     printable,
     seconds,
     signed_seconds,
     summary,
+    why_none,
 )
 
 ESTIMATE = Estimate(
@@ -37,6 +41,24 @@ def test_the_summary_says_to_whom_the_offset_the_error_and_how_many() -> None:
     made = status(ESTIMATE, report("a"), report("b"), report("c", reach=0))
     assert summary(made) == (
         "synchronised to a, offset -1.234 ms ± 25.100 ms, 2 survivors, 2 of 3 peers reachable"
+    )
+
+
+def test_the_summary_of_a_server_without_peers_is_about_the_server() -> None:
+    made = replace(status(NoEstimate.NO_PEER), server=ServerStatus(1, 2, 3, 4, 5))
+    assert summary(made) == "serving time: 1 connections open, 7 answers, 5 refusals"
+    with_peers = replace(status(NoEstimate.NO_PEER, report("a")), server=ServerStatus())
+    assert summary(with_peers) == "no peer is reachable and fit; 1 of 1 peers reachable"
+
+
+def test_peers_that_may_not_be_followed_are_the_reason_for_no_estimate() -> None:
+    silent = report("a", noselect=True)
+    assert summary(status(NoEstimate.NO_PEER, silent)) == (
+        "all peers are noselect: take that key from those that are to be followed;"
+        " 1 of 1 peers reachable"
+    )
+    assert why_none(status(NoEstimate.NO_PEER, silent, report("b")), NoEstimate.NO_PEER) == (
+        "no peer is reachable and fit"
     )
 
 

@@ -374,6 +374,26 @@ async def test_the_first_reply_of_its_server_tells_of_leap_seconds(
     assert parse_reply(reply.partition(b"\r\n\r\n")[2]).leap is not None
 
 
+async def test_the_service_manager_is_told_of_a_server_without_peers(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = tmp_path / "notify"
+    monkeypatch.setenv("NOTIFY_SOCKET", str(told))
+    daemon = replace(config(free_address(), path), peers=(), refclocks=())
+    started = trio.Event()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager, trio.fail_after(LIMIT):
+        manager.bind(str(told))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(
+                partial(run_daemon, lambda: daemon, SystemClock(), observe=lambda _: started.set())
+            )
+            await started.wait()
+            os.kill(os.getpid(), signal.SIGTERM)
+        manager.settimeout(0)
+        messages = [manager.recv(4096) for _ in range(3)]
+    assert b"STATUS=serving time: 0 connections open, 0 answers, 0 refusals" in messages
+
+
 async def scraped(address: str) -> Mapping[str, list[Sample]]:
     """The samples of each metric."""
     async with httpx.AsyncClient(trust_env=False) as client:

@@ -7,7 +7,7 @@ import pytest
 from tests.unit.snapshots import ESTIMATE, FREQUENCY, SYNCHRONISED, WALL_NS, x_ns
 from webntpd.ntp.types import NoEstimate, Verdict
 from webntpd.status import RefclockStatus
-from webntpd.views.tracking import sense, tracking_lines
+from webntpd.views.tracking import EXPECTATION, sense, tracking_lines
 
 
 def test_it_shows_the_offset_with_its_bound_and_what_each_output_got() -> None:
@@ -36,6 +36,25 @@ def test_it_shows_the_offset_with_its_bound_and_what_each_output_got() -> None:
         "Server         : 1 connections open, 2 accepted",
         "Answered       : 3 requests, 4 messages, 5 refused",
     ]
+
+
+def test_a_server_without_peers_shows_the_server_alone() -> None:
+    status = replace(SYNCHRONISED, verdict=Verdict(NoEstimate.NO_PEER, {}), peers=(), refclocks=())
+    assert tracking_lines(status) == [
+        "Leap list      : expires in 100 days",
+        "Running for    : 121m",
+        "",
+        "Server         : 1 connections open, 2 accepted",
+        "Answered       : 3 requests, 4 messages, 5 refused",
+    ]
+
+
+@pytest.mark.parametrize(("published", "said"), [(0, False), (1, True), (4, True), (5, False)])
+def test_after_the_first_samples_it_says_what_to_expect(published: int, said: bool) -> None:
+    status = replace(SYNCHRONISED, refclocks=(RefclockStatus("SHM(2)", published),))
+    lines = [line for line in tracking_lines(status) if line.startswith("Expect ")]
+    assert lines == ([f"Expect         : {EXPECTATION}"] if said else [])
+    assert "until then chrony shows #?, NTPsec and ntpd a blank, ntpd-rs stratum 16" in EXPECTATION
 
 
 def test_the_reason_for_no_offset_stands_in_its_place() -> None:

@@ -3,15 +3,29 @@
 from collections.abc import Iterator
 
 from webntpd.ntp.types import NS_PER_S, Estimate
-from webntpd.status import RefclockStatus, ServerStatus, Status, bounded, printable, seconds
+from webntpd.status import (
+    RefclockStatus,
+    ServerStatus,
+    Status,
+    bounded,
+    printable,
+    seconds,
+    why_none,
+)
 from webntpd.views.facts import Fact, ago, ahead, lasting, oscillator, paragraphs
 
 SECONDS_PER_DAY = 86_400
+SETTLED = 5
+"""Samples after which a consumer has had the polls that it needs to follow a refclock."""
+EXPECTATION = (
+    "a consumer follows after a few polls of its own: until then chrony shows #?,"
+    " NTPsec and ntpd a blank, ntpd-rs stratum 16"
+)
 
 
 def tracking_lines(status: Status) -> list[str]:
     """A block for the system, one for each output, and one for the server."""
-    blocks = [_system_facts(status)]
+    blocks = [_running_facts(status) if status.serves_only else _system_facts(status)]
     blocks += [_refclock_facts(refclock, status) for refclock in status.refclocks]
     blocks += [_server_facts(status.server)] if status.server else []
     return paragraphs(blocks)
@@ -23,9 +37,13 @@ def _system_facts(status: Status) -> Iterator[Fact]:
         yield from _estimate_facts(estimate, status)
         yield "Survivors", ", ".join(status.verdict.speakers)
     else:
-        yield "System offset", f"none: {estimate}"
+        yield "System offset", f"none: {why_none(status, estimate)}"
     yield "Frequency", oscillator(status.verdict.frequency)
     yield "Reachable", f"{status.reachable} of {len(status.peers)} peers"
+    yield from _running_facts(status)
+
+
+def _running_facts(status: Status) -> Iterator[Fact]:
     if status.leap_expires_ns is not None:
         days = ahead(status.leap_expires_ns, status.wall_ns) / SECONDS_PER_DAY
         yield "Leap list", f"expires in {days:.0f} days" if days else "expired"
@@ -48,6 +66,8 @@ def _refclock_facts(refclock: RefclockStatus, status: Status) -> Iterator[Fact]:
         elapsed = (status.wall_ns - last.receive_ns) / NS_PER_S
         yield "Last sample", f"{bounded(last.offset, last.error)}, {elapsed:.0f} s ago"
         yield "Before that", _fate(refclock)
+    if 0 < refclock.published < SETTLED:
+        yield "Expect", EXPECTATION
     if refclock.failures:
         yield "Failures", str(refclock.failures)
     if refclock.problem:
