@@ -25,6 +25,7 @@ from webntpd.config import (
     ConfigError,
     load,
     load_to_run,
+    notes,
     peer_from,
     server_from,
 )
@@ -178,6 +179,8 @@ def check_config(arguments: argparse.Namespace) -> int:
     if faults:
         raise ConfigError(faults)
     server = " and a server" if config.server else ""
+    for note in notes(config):
+        print(f"{path or DEFAULT_CONFIG}: note: {note}")
     print(
         f"good: {len(config.peers)} peers, {len(config.refclocks)} refclocks{server};"
         f" checked as the user {user}"

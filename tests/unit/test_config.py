@@ -21,6 +21,7 @@ from webntpd.config import (
     RefclockSpec,
     load,
     load_to_run,
+    notes,
     peer_from,
     server_from,
 )
@@ -30,7 +31,7 @@ from webntpd.config.document import (
     DEFAULT_LEAP_URL,
     Document,
 )
-from webntpd.config.faults import KEYS
+from webntpd.config.faults import KEYS, REMOVED
 from webntpd.exchange import ExchangeParameters
 from webntpd.leapfetch import LeapSource
 from webntpd.ntp.types import PeerParameters, Smear, SystemParameters
@@ -367,6 +368,44 @@ PEER = '[[peer]]\nurl = "ws://a"\n'
     [
         ("[sever]", "[sever]: unknown section; did you mean server?"),
         ("zzz = 1", "[zzz]: unknown section"),
+        ("minpoll = 5", "minpoll: stands above its section: write it below [[peer]]"),
+        ("unit = 5", "unit: stands above its section: write it below [[refclock]]"),
+        (
+            'listen = [":80"]\n[server]',
+            "listen: stands above its section: write it below [server] or [metrics]",
+        ),
+        ("[level]", "[level]: unknown section"),
+        (PEER + "level = 1", "[[peer]] #1 level: unknown key here: it belongs into [log]"),
+        (
+            "[server]\nlisten = [8080]",
+            '[server] listen: must be an address in quotes, such as "127.0.0.1:8080", not 8080',
+        ),
+        (
+            "[server]\nlisten_tls = 8443",
+            '[server] listen_tls: must be a list, such as ["127.0.0.1:8080"], not 8443',
+        ),
+        (
+            "[metrics]\nlisten = 9976",
+            '[metrics] listen: must be an address in quotes, such as "127.0.0.1:8080", not 9976',
+        ),
+        (
+            PEER + "minpoll = 64",
+            "[[peer]] #1 minpoll: is a power of two: for 64 s write 6, not 64",
+        ),
+        (
+            '[server]\nlisten = ["::1:8080"]',
+            (
+                "[server] listen: must be ADDRESS:PORT or [ADDRESS]:PORT for IPv6, not '::1:8080':"
+                " did you mean '[::1]:8080'?"
+            ),
+        ),
+        (
+            '[[peer]]\nurl = "wss://2001:db8::1/"',
+            (
+                "[[peer]] #1 url: an IPv6 address stands in brackets, as in ://[::1]:8080/,"
+                " not 'wss://2001:db8::1/'"
+            ),
+        ),
         ('"a\\nb" = 1', "['a\\nb']: unknown section"),
         ('[log]\n"a\\nb" = 1', "[log] 'a\\nb': unknown key"),
         (f"a = {'1' * 5000}", None),
@@ -550,7 +589,49 @@ def test_a_long_value_does_not_make_a_long_line(write: Write) -> None:
 
 def test_a_file_that_was_asked_for_must_exist(tmp_path: Path) -> None:
     assert faults(tmp_path / "none.toml") == ["there is no such file"]
-    assert faults(tmp_path) == ["there is no such file"]
+    assert faults(tmp_path) == ["is a directory, and must be a file"]
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    assert faults(fifo) == ["is no regular file"]
+
+
+def test_a_byte_order_mark_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "webntpd.toml"
+    path.write_text("[log]\n", encoding="utf-8-sig")
+    assert faults(path) == ["begins with a byte order mark: save it as UTF-8 without one"]
+    path.write_text("[log]\n", encoding="utf-16")
+    assert faults(path) == ["is UTF-16: save it as UTF-8"]
+
+
+def test_a_key_that_went_has_its_advice(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    removed = {("peer", "key"): "write xyz instead", ("shm", "old"): "nothing takes its place"}
+    monkeypatch.setattr("webntpd.config.faults.REMOVED", removed)
+    text = PEER + 'key = 1\n[[refclock]]\ntype = "shm"\nold = 1'
+    assert faults(write(text)) == [
+        "[[peer]] #1 key: is no key any more: write xyz instead",
+        "[[refclock]] #1 old: is no key any more: nothing takes its place",
+    ]
+
+
+def test_no_key_that_there_is_counts_as_gone() -> None:
+    assert not [owner for owner, name in REMOVED if name in KEYS[owner].model_fields]
+
+
+@pytest.mark.parametrize(
+    ("rest", "noted"),
+    [
+        ("", True),
+        ('[[peer]]\nurl = "ws://b"', False),
+        ('peer = "ws://a"', False),
+    ],
+)
+def test_peers_that_all_have_noselect_are_noted(write: Write, rest: str, noted: bool) -> None:
+    text = f'{PEER}noselect = true\n[[refclock]]\ntype = "shm"\n{rest}'
+    note = (
+        "[[peer]] noselect: all peers have it, so that nothing is published:"
+        " take it from those that are to be followed"
+    )
+    assert list(notes(load(write(text)))) == ([note] if noted else [])
 
 
 def test_a_file_that_cannot_be_read_says_why(write: Write) -> None:

@@ -1,7 +1,7 @@
 """The configuration: a TOML file and the environment, made into frozen parameter objects."""
 
 from webntpd.config.faults import ConfigError
-from webntpd.config.loading import load, load_to_run, peer_from, server_from
+from webntpd.config.loading import load, load_to_run, notes, peer_from, server_from
 from webntpd.config.parameters import Config, PeerSpec, RefclockSpec
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "RefclockSpec",
     "load",
     "load_to_run",
+    "notes",
     "peer_from",
     "server_from",
 ]

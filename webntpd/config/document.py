@@ -59,6 +59,9 @@ def checked_url(text: str, schemes: tuple[str, ...]) -> str:
     """`text`, if it is the URL of a server. Raises ValueError with the reason if it is not."""
     if not text.isascii() or not text.isprintable() or " " in text:
         raise ValueError(f"only printable ASCII without spaces is allowed, not {text!r}")
+    authority = text.partition("://")[2].partition("/")[0]
+    if authority.count(":") > 1 and not set(authority) & set("[@"):
+        raise ValueError(f"an IPv6 address stands in brackets, as in ://[::1]:8080/, not {text!r}")
     try:
         parts = urlsplit(text)
         port = parts.port
@@ -110,7 +113,8 @@ def _tcp_address(text: str, form: str = "ADDRESS:PORT") -> str:
         raise ValueError(f"must be {form}, not {text!r}")
     # No address at all means all of them.
     if (":" in host) != (host.startswith("[") and host.endswith("]")):
-        raise ValueError(f"must be ADDRESS:PORT or [ADDRESS]:PORT for IPv6, not {text!r}")
+        meant = f": did you mean '[{host}]:{port}'?" if host.count(":") > 1 else ""
+        raise ValueError(f"must be ADDRESS:PORT or [ADDRESS]:PORT for IPv6, not {text!r}{meant}")
     return text
 
 

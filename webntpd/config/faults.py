@@ -1,6 +1,8 @@
 """What is wrong with a configuration, one line each: where it stands, the key, the reason."""
 
+import codecs
 import difflib
+import math
 import os
 import re
 import tomllib
@@ -44,8 +46,20 @@ KEYS: Mapping[str, type[BaseModel]] = {
     "log": LogSection,
 }
 """The keys of each section, and of each type of refclock: pydantic puts that into the location."""
+REMOVED: Mapping[tuple[str, str], str] = {}
+"""The advice for each key that an earlier version had, by section (or type of refclock) and key.
+
+A key that goes or gets another name stands here from then on.
+"""
 ARRAYS = ("peer", "refclock")
 """The sections that may be given several times, as `[[peer]]`."""
+OUTPUT = "refclock"
+OUTPUTS = ("shm", "sock")
+"""The types of a refclock."""
+POLLS = ("minpoll", "maxpoll")
+INTERVALS = range(20, 2**17 + 1)
+"""Whole seconds that somebody may write for a poll."""
+LISTENERS = {"listen", "listen_tls"}
 
 Location = tuple[int | str, ...]
 
@@ -60,7 +74,10 @@ class ConfigError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """The place of a fault: a section, which of its kind (from 0), and the key in it."""
+    """The place of a fault: a section, which of its kind (from 0), and the key in it.
+
+    An empty section is that of a key above all sections.
+    """
 
     section: str
     index: int | None = None
@@ -89,6 +106,8 @@ class Key:
 
     def __str__(self) -> str:
         """As an administrator would look for it: [[peer]] #2 url."""
+        if not self.section:
+            return str(self.name)
         section = _printable(self.section)
         text = f"[[{section}]]" if section in ARRAYS else f"[{section}]"
         if self.index is not None:
@@ -104,8 +123,27 @@ def line(path: Path, key: Key, reason: str) -> str:
     return f"{path}: {key}: {reason}"
 
 
+def file_fault(path: Path, *, must_exist: bool) -> str | None:
+    """Why `path` is no file to be read; None if it is one, or need not exist."""
+    if path.is_dir():
+        return f"{path}: is a directory, and must be a file"
+    if must_exist and not path.exists():
+        return f"{path}: there is no such file"
+    if path.exists() and not path.is_file():
+        return f"{path}: is no regular file"
+    return None
+
+
+def encoding_fault(path: Path, error: UnicodeDecodeError) -> str:
+    if error.object.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return f"{path}: is UTF-16: save it as UTF-8"
+    return f"{path}: byte {error.start}: not UTF-8"
+
+
 def syntax_fault(path: Path, error: tomllib.TOMLDecodeError) -> str:
     """From `REASON (at line N, column M)`, or `REASON (at end of document)`."""
+    if path.read_bytes().startswith(codecs.BOM_UTF8):
+        return f"{path}: begins with a byte order mark: save it as UTF-8 without one"
     reason, _, place = str(error).rpartition(" (at ")
     place = place.rstrip(")")
     where = place.replace(", column", " column")
@@ -117,7 +155,9 @@ def validation_faults(path: Path, error: ValidationError) -> list[str]:
     reasons: dict[Key, list[str]] = {}
     for details in error.errors():
         key = Key.of_location(details["loc"])
-        reason = _reason(details)
+        if _stands_above_its_section(details):
+            key = Key("", None, key.section)
+        reason = _remedy(details) or _reason(details)
         if reason not in reasons.setdefault(key, []):
             reasons[key].append(reason)
     return [line(path, key, ", or ".join(each)) for key, each in reasons.items()]
@@ -126,7 +166,8 @@ def validation_faults(path: Path, error: ValidationError) -> list[str]:
 def section_faults(error: ValidationError) -> list[str]:
     """The same for keys that were given one by one, so that no file has to be named."""
     return [
-        ": ".join([*map(str, details["loc"][:1]), _reason(details)]) for details in error.errors()
+        ": ".join([*map(str, details["loc"][:1]), _remedy(details) or _reason(details)])
+        for details in error.errors()
     ]
 
 
@@ -145,6 +186,21 @@ def unknown_variables() -> Iterator[str]:
 def _section_of(variable: str) -> str:
     section, _, _ = variable.removeprefix(ENV_PREFIX).partition(ENV_DELIMITER)
     return f"{ENV_PREFIX}{section}"
+
+
+def _remedy(details: ErrorDetails) -> str | None:
+    """What to do about a fault that many make; None for another one."""
+    location, value = details["loc"], details["input"]
+    match details["type"]:
+        case "extra_forbidden" if _stands_above_its_section(details):
+            return f"stands above its section: write it below {_owners(str(location[0]))}"
+        case "less_than_equal" if location[-1] in POLLS and value in INTERVALS:
+            return f"is a power of two: for {value} s write {round(math.log2(value))}, not {value}"
+        case "list_type" if location[-1] in LISTENERS:
+            return f'must be a list, such as ["127.0.0.1:8080"], not {_shown(value)}'
+        case "string_type" if LISTENERS & set(location):
+            return f'must be an address in quotes, such as "127.0.0.1:8080", not {_shown(value)}'
+    return None
 
 
 def _reason(details: ErrorDetails) -> str:
@@ -169,10 +225,31 @@ def _reason(details: ErrorDetails) -> str:
     return reason
 
 
+def _stands_above_its_section(details: ErrorDetails) -> bool:
+    """Whether a fault is about a key of some section that is written before any section."""
+    location = details["loc"]
+    unknown = details["type"] == "extra_forbidden" and len(location) == 1
+    return unknown and not isinstance(details["input"], dict) and _owners(str(location[0])) != ""
+
+
+def _owners(name: str, but: str = "") -> str:
+    """The sections that have this key, as they are written, without the section `but`."""
+    sections = (_section_with(owner) for owner, keys in KEYS.items() if name in keys.model_fields)
+    return " or ".join(str(Key(each)) for each in dict.fromkeys(sections) if each != but)
+
+
+def _section_with(owner: str) -> str:
+    return OUTPUT if owner in OUTPUTS else owner
+
+
 def _unknown(location: Location) -> str:
     if len(location) == 1:
         return f"unknown section{_suggestion(str(location[0]), set(Document.model_fields))}"
     *_, owner, name = (part for part in location if isinstance(part, str))
+    if advice := REMOVED.get((owner, name)):
+        return f"is no key any more: {advice}"
+    if owners := _owners(name, but=_section_with(owner)):
+        return f"unknown key here: it belongs into {owners}"
     return f"unknown key{_suggestion(name, set(KEYS[owner].model_fields))}"
 
 

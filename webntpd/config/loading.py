@@ -12,6 +12,8 @@ from webntpd.config.document import Document, PeerSection, Section, ServerSectio
 from webntpd.config.faults import (
     ConfigError,
     Key,
+    encoding_fault,
+    file_fault,
     line,
     section_faults,
     syntax_fault,
@@ -55,6 +57,16 @@ def load_to_run(path: Path | None = None) -> Config:
     return config
 
 
+def notes(config: Config) -> Iterator[str]:
+    """What is no fault, and hardly meant."""
+    combined = any(refclock.peer is None for refclock in config.refclocks)
+    if config.peers and combined and all(each.peer.noselect for each in config.peers):
+        yield (
+            "[[peer]] noselect: all peers have it, so that nothing is published:"
+            " take it from those that are to be followed"
+        )
+
+
 def peer_from(keys: Mapping[str, object]) -> PeerSpec:
     """The peer of a command line; a None stands for a key that was not given."""
     return peer_spec(_section(PeerSection, keys))
@@ -79,15 +91,15 @@ def _read(path: Path, *, must_exist: bool) -> Document:
 
     faults = list(unknown_variables())
     try:
-        if must_exist and not path.is_file():
-            faults.append(f"{path}: there is no such file")
+        if fault := file_fault(path, must_exist=must_exist):
+            raise ConfigError([*faults, fault])
         document = File()
     except tomllib.TOMLDecodeError as error:
         faults.append(syntax_fault(path, error))
     except ValidationError as error:
         faults += validation_faults(path, error)
     except UnicodeDecodeError as error:
-        faults.append(f"{path}: byte {error.start}: not UTF-8")
+        faults.append(encoding_fault(path, error))
     except OSError as error:
         faults.append(f"{path}: {error.strerror}")
     except (ValueError, RecursionError) as error:
