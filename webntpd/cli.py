@@ -4,24 +4,38 @@ The commands that look at a running daemon answer at once, so the daemon's own p
 longer to import than such a command to run, are imported for the others alone.
 """
 
+import argparse
+import sys
 from collections.abc import Sequence
 
 from webntpd.arguments import LOOKS, Exit, make_parser
 from webntpd.look import look
-from webntpd.terminal import hang_up
+from webntpd.terminal import hang_up, output_fault
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; the exit code. Wrong arguments raise SystemExit(2), as argparse does."""
     arguments = make_parser().parse_args(argv)
     try:
-        if arguments.command in LOOKS:
-            return look(arguments)
-        from webntpd.commands import carry_out  # noqa: PLC0415 - see the module's head
-
-        return carry_out(arguments)
+        code = run(arguments)
+        sys.stdout.flush()
     except BrokenPipeError:
         hang_up()
         return Exit.FAILED
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
+    except OSError as error:
+        if (fault := output_fault(error)) is None:
+            raise
+        print(f"webntpd: {fault}", file=sys.stderr)
+        return Exit.FAILED
+    return code
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the chosen command; the exit code."""
+    if arguments.command in LOOKS:
+        return look(arguments)
+    from webntpd.commands import carry_out  # noqa: PLC0415 - see the module's head
+
+    return carry_out(arguments)

@@ -278,15 +278,15 @@ def _systemctl(*arguments: str) -> None:
 
 
 def plot(arguments: argparse.Namespace) -> int:
-    if find_spec("matplotlib") is None:
-        raise PlotError(NO_MATPLOTLIB)
-    from webntpd.plot.picture import draw  # noqa: PLC0415 - it imports matplotlib, an extra
-
     try:
         series = read_peerstats(arguments.directory, time.time() - arguments.days * 86_400)
         if not series:
             days = f"{arguments.days:g} days"
             raise PlotError(f"no peerstats of the last {days} in {arguments.directory}")
+        if find_spec("matplotlib") is None:
+            raise PlotError(NO_MATPLOTLIB)
+        from webntpd.plot.picture import draw  # noqa: PLC0415 - it imports matplotlib, an extra
+
         draw(series, arguments.output)
     except OSError as error:
         raise PlotError(f"{error.filename}: {error.strerror}") from error

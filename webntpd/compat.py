@@ -27,7 +27,7 @@ from webntpd.query.survey import Survey, survey
 from webntpd.refclock import Refclock, RefclockError
 from webntpd.refclock.shm import ShmRefclock
 from webntpd.server import ServerError, ServerParameters
-from webntpd.terminal import hang_up
+from webntpd.terminal import hang_up, output_fault
 
 POLL = 60.0
 """Between two rounds that feed shared memory, s."""
@@ -41,13 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = make_parser()
     arguments = parser.parse_args(as_go_reads(sys.argv[1:] if argv is None else argv))
     try:
-        if arguments.version:
-            print(f"webntp version {__version__} (webntpd)")
-            return Exit.OK
-        if arguments.help or not (arguments.serve or arguments.urls):
-            parser.print_help()
-            return Exit.OK
-        return serve(arguments) if arguments.serve else ask(arguments)
+        code = carry_out(parser, arguments)
+        sys.stdout.flush()
     except (ConfigError, RefclockError, ServerError) as error:
         return failed(error)
     except BrokenPipeError:
@@ -55,6 +50,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         return Exit.FAILED
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
+    except OSError as error:
+        if (fault := output_fault(error)) is None:
+            raise
+        return failed(fault)
+    return code
+
+
+def carry_out(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
+    """Do what the arguments say; the exit code."""
+    if arguments.version:
+        print(f"webntp version {__version__} (webntpd)")
+        return Exit.OK
+    if arguments.help or not (arguments.serve or arguments.urls):
+        parser.print_help()
+        return Exit.OK
+    return serve(arguments) if arguments.serve else ask(arguments)
 
 
 def failed(reason: object) -> int:

@@ -1,5 +1,6 @@
 """Lines on a terminal that are drawn anew in place, and plain lines where there is no terminal."""
 
+import errno
 import os
 import shutil
 import sys
@@ -16,10 +17,20 @@ CLEAR_BELOW = "\x1b[J"
 """Erase from here on."""
 CLEAR_LINE = f"\r{CLEAR_REST}"
 
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
+
 
 def hang_up() -> None:
     """Whoever read the output has had enough; the interpreter would try once more at its end."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def output_fault(error: OSError) -> str | None:
+    """Why the standard output could not be written; None if the error is about another file."""
+    if error.errno not in NO_ROOM or error.filename is not None:
+        return None
+    hang_up()
+    return f"the output cannot be written: {error.strerror}"
 
 
 class LiveView:

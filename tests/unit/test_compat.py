@@ -2,8 +2,11 @@
 
 import re
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import trio
@@ -262,3 +265,17 @@ def test_a_fraction_has_the_digits_that_it_needs(
     zone: None, nanoseconds: int, fraction: str
 ) -> None:
     assert go_time(AT + nanoseconds) == f"2017-03-11 18:25:10{fraction} +0900 JST"
+
+
+def test_an_output_that_cannot_be_written_is_one_line() -> None:
+    code = "import sys; from webntpd.compat import main; sys.exit(main(['-version']))"
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr == "webntp: the output cannot be written: No space left on device\n"

@@ -251,3 +251,14 @@ async def test_a_reader_that_has_had_enough_is_no_fault_of_ours(daemon: str) -> 
     done = await trio.run_process(watch, shell=True, capture_stdout=True, capture_stderr=True)
     assert json.loads(done.stdout)["version"] == VERSION
     assert not done.stderr
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+async def test_an_output_that_cannot_be_written_is_one_line(daemon: str, unbuffered: str) -> None:
+    status = f"{sys.executable} -m webntpd status --socket {daemon} >/dev/full"
+    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+    done = await trio.run_process(
+        status, shell=True, capture_stderr=True, check=False, env=environment
+    )
+    assert done.returncode == 1
+    assert done.stderr == b"webntpd: the output cannot be written: No space left on device\n"

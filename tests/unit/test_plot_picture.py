@@ -85,13 +85,22 @@ def test_without_statistics_there_is_no_picture(
 
 
 def test_without_matplotlib_there_is_a_hint(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    statistics: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    assert main(["plot", str(tmp_path)]) == 1
+    assert main(["plot", str(statistics)]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert "python3-matplotlib" in line
     assert "webntpd[plot]" in line
+
+
+def test_a_directory_that_is_missing_is_said_without_matplotlib_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    missing = tmp_path / "missing"
+    assert main(["plot", str(missing)]) == 1
+    assert capsys.readouterr().err == f"webntpd: {missing}: No such file or directory\n"
 
 
 @pytest.mark.parametrize(

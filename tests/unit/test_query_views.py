@@ -51,6 +51,10 @@ def test_several_servers_are_told_together() -> None:
     ]
 
 
+def test_where_none_answers_there_is_no_vote_to_speak_of() -> None:
+    assert survey_lines(Survey((DEAD, DEAD), None))[-1] == "none of the servers answered"
+
+
 def test_that_there_is_no_majority_is_said() -> None:
     lines = survey_lines(Survey((GOOD, GOOD), None))
     assert lines[-1] == "no majority of the 2 servers that answered agrees"

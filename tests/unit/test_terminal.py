@@ -8,7 +8,7 @@ import shutil
 
 import pytest
 
-from webntpd.terminal import LiveView, Progress
+from webntpd.terminal import LiveView, Progress, output_fault
 
 
 class Screen(io.StringIO):
@@ -120,3 +120,8 @@ def test_progress_is_not_for_files() -> None:
     stream = io.StringIO()
     Progress(stream).show("1 of 2")
     assert not stream.getvalue()
+
+
+def test_an_error_about_another_file_is_no_fault_of_the_output() -> None:
+    assert output_fault(OSError(28, "No space left on device", "/var/log/x")) is None
+    assert output_fault(OSError(13, "Permission denied")) is None

@@ -46,6 +46,8 @@ def _row(answer: Answer, estimate: PeerEstimate) -> tuple[str, ...]:
 
 def _combined_line(result: Survey) -> str:
     answered = sum(answer.estimate is not None for answer in result.answers)
+    if not answered:
+        return "none of the servers answered"
     if result.combined is None:
         return f"no majority of the {answered} servers that answered agrees"
     found = bounded(result.combined.offset, result.combined.error)
