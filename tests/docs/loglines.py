@@ -20,7 +20,7 @@ REJECTION = re.compile(rf"peer \S+: (?:unreachable, )?(?:{'|'.join(Rejection)}):
 # Whose line it is stands before what it says.
 OWNER = re.compile(
     r"webntpd: |peer \S+: (?:unreachable, )?|(?:SHM|SOCK)\(\S+\): "
-    r"|/\S+: \[+\w+\]+(?: #\d+)?(?: \w+)?: "
+    r"|/\S+: (?:\[+\w+\]+(?: #\d+)?(?: \w+)?|\w+): "
 )
 
 
