@@ -7,6 +7,7 @@ SYSTEM_PYTHON ?= $(or $(wildcard /usr/bin/python3),$(PYTHON))
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 BENCH  := $(VENV)/.bench
+FUZZ   := $(VENV)/.fuzz
 
 .PHONY: help run test test-system test-bare check lint types coverage test-oldest simulate bench-accuracy bench-server server-under-load bench-footprint footprint deb test-boot lock clean
 
@@ -17,6 +18,10 @@ $(READY): $(PINS) pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r $(PINS)
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(FUZZ): requirements/fuzz.txt | $(READY)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 
 $(BENCH): requirements/bench.txt | $(READY)
@@ -91,6 +96,14 @@ bench-loop: $(BENCH) deb  ## chronyd on our samples in a QEMU guest, as root (AR
 	@mkdir -p build
 	$(BIN)/python -m benchmarks.loop --picture build/loop.svg $(ARGS)
 
+SECONDS ?= 600
+.PHONY: fuzz hostile
+fuzz: $(FUZZ)    ## parsers, sessions and the vote against made-up input (SECONDS=600 ARGS="--only votes --keep")
+	$(BIN)/python -m tests.fuzz --seconds $(SECONDS) $(ARGS)
+
+hostile: $(READY) ## a daemon under mixed abuse while a polite client polls, as root (ARGS="--minutes 60 --json FILE")
+	$(BIN)/python -m tests.hostile $(ARGS)
+
 deb:             ## the Debian package, built in a Debian 13 root directory, into dist/ (needs root)
 	packaging/build-deb
 
@@ -114,5 +127,7 @@ lock: $(READY)   ## renew the pinned requirements (with hashes, and without an i
 	$(BIN)/pip install --quiet pip-tools
 	$(COMPILE) --extra dev --output-file requirements/dev.txt pyproject.toml
 	$(COMPILE) --extra bench --constraint requirements/dev.txt --output-file requirements/bench.txt \
+	    pyproject.toml
+	$(COMPILE) --extra fuzz --constraint requirements/dev.txt --output-file requirements/fuzz.txt \
 	    pyproject.toml
 	$(COMPILE) --extra dev --constraint requirements/oldest.in --output-file requirements/oldest.txt pyproject.toml

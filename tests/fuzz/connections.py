@@ -1,51 +1,65 @@
-"""An atheris target for the server's conversations: they answer or close, and never raise.
+"""What a client sends to the server: it answers or hangs up, the same with and without fast paths.
 
-Run it with `python -m tests.fuzz.connection -max_total_time=600 [CORPUS]`, where atheris is
-installed. The first byte says how the rest is cut, and whether a WebSocket is open already.
+The first byte says whether a WebSocket is open already and in which world, the second how the rest
+is cut into pieces.
 """
 
-import sys
+from tests.fuzz.draw import Bytes
+from tests.unit.server_parts import T0, Parts
+from webntpd.ntp.types import NS_PER_S
+from webntpd.server.connection import Connection
+from webntpd.server.kernelclock import ClockState
+from webntpd.server.limits import Limits
 
-import atheris  # type: ignore[import-untyped]  # only where it is wanted
-
-with atheris.instrument_imports(include=["h11", "webntpd.server", "webntpd.wire", "wsproto"]):
-    from tests.unit.server_parts import T0, Parts
-
+GET = b"GET /json?1489217288.328757 HTTP/1.1\r\nHost: x\r\n\r\n"
 UPGRADE = (
     b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
     b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-    b"Sec-WebSocket-Protocol: webntp-interleaved.v1\r\n\r\n"
 )
+INTERLEAVED = b"Sec-WebSocket-Protocol: webntp-interleaved.v1\r\n"
 MOST_PER_BYTE = 80
-"""No client gets out more than this for each byte that it sends in,"""
+"""A client never gets out more than this for each byte that it sends in,"""
 LARGEST_REPLY = 32768
 """and this once: a page, with which the connection ends."""
+FEW = Limits(requests_per_second=2.0, request_burst=3)
 
 
 def test_one(data: bytes) -> None:
-    if not data:
-        return
-    how, data = data[0], data[1:]
-    connection = Parts().connection()
+    draw = Bytes(data)
+    how, size = draw.byte(), draw.byte()
+    rest = draw.rest()
+    assert converse(how, size, rest, fast=True) == converse(how, size, rest, fast=False)
+
+
+def converse(how: int, size: int, data: bytes, *, fast: bool) -> list[tuple[bytes, bool, bool]]:
+    """Of each piece the output, and whether the connection ends and is interleaved."""
+    parts = Parts(
+        allow_cross_origin=bool(how & 4),
+        state=ClockState(not how & 8, 0.001),
+        require_sync=bool(how & 16),
+        limits=FEW if how & 32 else Limits(),
+        fast_paths=fast,
+    )
+    site = parts.site()
+    connection = Connection(site, parts.caller("192.0.2.7" if how & 32 else "127.0.0.1"))
+    connection.receive(GET, T0)
     if how & 1:
-        connection.receive(UPGRADE, T0)
-    size = (how >> 1) or len(data) or 1
+        interleaved = INTERLEAVED if how & 2 else b""
+        connection.receive(UPGRADE + interleaved + b"\r\n", T0)
+    found = []
     sent = 0
+    size = size or len(data) or 1
     for start in range(0, len(data), size):
-        sent += len(connection.receive(data[start : start + size], T0 + start))
+        at_ns = parts.clock.wall_ns = parts.monotonic_ns = T0 + start * NS_PER_S // 16
+        site.refresh(at_ns)
+        output = connection.receive(data[start : start + size], at_ns)
         while connection.paused:
-            sent += len(connection.resume(T0 + start))
-        connection.transmitted(sent, T0 + start)
+            output += connection.resume(at_ns)
+        sent += len(output)
+        found.append((output, connection.closing, connection.interleaved))
+        connection.transmitted(sent, at_ns)
         if connection.closing:
             break
     assert sent <= MOST_PER_BYTE * len(data) + LARGEST_REPLY
     connection.shutdown()
-
-
-def main() -> None:
-    atheris.Setup(sys.argv, test_one)
-    atheris.Fuzz()
-
-
-if __name__ == "__main__":
-    main()
+    return found
