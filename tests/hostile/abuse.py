@@ -1,4 +1,4 @@
-"""What clients do to the server. `python -m tests.hostile.abuse KIND` does it until it is ended.
+"""What clients do to the server: `python -m tests.hostile.abuse KIND [ACTS]`, or else without end.
 
 Each kind does one act after another as fast as it can, at a low priority: the daemon goes before
 it, so that it is the daemon that is measured and not the scheduler. It tells its counts each
@@ -6,6 +6,7 @@ second, as a line of JSON on standard output.
 """
 
 import json
+import math
 import os
 import resource
 import select
@@ -322,11 +323,11 @@ KINDS: tuple[Callable[[Crowd], Act], ...] = (
 BY_NAME = {kind.__name__: (number, kind) for number, kind in enumerate(KINDS, 1)}
 
 
-def abuse(act: Act) -> None:
-    """Do it for ever."""
+def abuse(act: Act, acts: float) -> None:
+    """Do it so many times, whether the server lets it through or not."""
     counts = Counts()
     told = time.monotonic()
-    while True:
+    while counts.acts + sum(counts.refused.values()) < acts:
         try:
             act()
             counts.acts += 1
@@ -343,7 +344,7 @@ def main() -> None:
     os.nice(NICE)
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    abuse(kind(Crowd(number, Random(number))))
+    abuse(kind(Crowd(number, Random(number))), float(sys.argv[2]) if sys.argv[2:] else math.inf)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,11 @@ from random import Random
 NETWORK = "2001:db8::/32"
 """Every address of it is local in the namespace, so that a client may come from any."""
 SERVER = "2001:db8::1"
+NETWORK_COMMANDS = (
+    ("ip", "link", "set", "lo", "up"),
+    ("ip", "address", "add", f"{SERVER}/128", "dev", "lo", "nodad"),
+    ("ip", "-6", "route", "add", "local", NETWORK, "dev", "lo"),
+)
 HTTP, HTTPS, METRICS = 8080, 8443, 9976
 GOOD = (8091, 8092, 8093)
 """Ports on loopback of servers that the daemon polls, and that tell the truth,"""

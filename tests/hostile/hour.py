@@ -24,7 +24,7 @@ from tests.hostile.arena import (
     LIAR_HTTP,
     LIAR_WS,
     METRICS,
-    NETWORK,
+    NETWORK_COMMANDS,
     SERVER,
 )
 from tests.hostile.polite import Polite
@@ -341,12 +341,7 @@ def ended(programs: Programs) -> Iterator[None]:
 
 
 def prepare_network() -> None:
-    """Loopback, with an address range of which every address is ours."""
-    for command in (
-        ["ip", "link", "set", "lo", "up"],
-        ["ip", "address", "add", f"{SERVER}/128", "dev", "lo", "nodad"],
-        ["ip", "-6", "route", "add", "local", NETWORK, "dev", "lo"],
-    ):
+    for command in NETWORK_COMMANDS:
         subprocess.run(command, check=True)
 
 
