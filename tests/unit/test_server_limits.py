@@ -3,10 +3,12 @@
 import json
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import trio
 import trio.testing
+import trustme
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,7 +17,7 @@ from tests.unit.test_server_fastpaths import GET, TOKEN, UPGRADE, frame
 from tests.unit.test_server_sockets import LOOPBACK, Running, read_all, read_reply, running
 from tests.unit.test_server_websocket import close_code
 from webntpd.ntp.types import NS_PER_S
-from webntpd.server import ServerError, ServerParameters
+from webntpd.server import ServerError
 from webntpd.server.clients import LOOPBACK as THIS_MACHINE
 from webntpd.server.clients import MAX_ADDRESSES, UNKNOWN, Client, Clients, share_of
 from webntpd.server.connection import Connection
@@ -89,6 +91,38 @@ def test_after_the_time_that_it_was_told_a_client_is_admitted(requests: int) -> 
         client.admit()
     now.ns += client.retry_after * NS_PER_S
     assert client.admit()
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_a_polite_client_that_connects_for_every_request_is_never_refused(tls: bool) -> None:
+    parts = Parts(limits=replace(FEW, requests_per_second=2.0, request_burst=4))
+    reception = parts.caller("192.0.2.7").reception
+    for _ in range(50):
+        caller = reception.caller("192.0.2.7")
+        assert caller.pay(tls=tls)
+        assert answer(Connection(parts.site(), caller).receive(GET, T0)).status == 200
+        parts.monotonic_ns += NS_PER_S if tls else NS_PER_S // 2
+
+
+def test_the_price_of_a_connection_includes_one_request() -> None:
+    caller = Parts(limits=FEW).caller("192.0.2.7")
+    assert caller.pay(tls=False)
+    assert caller.direct is not None
+    assert [caller.admits(caller.direct) for _ in range(4)] == [True, True, True, False]
+
+
+def test_connections_without_requests_are_limited_as_requests_are() -> None:
+    parts = Parts(limits=FEW)
+    reception = parts.caller("192.0.2.7").reception
+    paid = [reception.caller("192.0.2.7").pay(tls=False) for _ in range(5)]
+    assert paid == [True, True, True, False, False]
+
+
+@pytest.mark.parametrize("host", ["10.1.2.3", "127.0.0.1", ""])
+def test_proxies_and_this_machine_pay_for_no_connection(host: str) -> None:
+    parts = Parts(limits=FEW)
+    reception = parts.caller(host, "10.0.0.0/8").reception
+    assert all(reception.caller(host).pay(tls=True) for _ in range(10))
 
 
 def test_a_client_is_forgotten_when_it_has_regained_its_burst_and_has_no_connection() -> None:
@@ -292,11 +326,8 @@ STRICT = replace(LOOPBACK, limits=Limits(exempt_loopback=False, connections_per_
 CROWDED = replace(LOOPBACK, limits=Limits(connections=2))
 
 
-@pytest.mark.parametrize("parameters", [STRICT, CROWDED], ids=["per address", "in all"])
-async def test_a_connection_too_many_is_refused_and_a_place_is_freed(
-    parameters: ServerParameters,
-) -> None:
-    async with running(parameters) as server:
+async def test_a_connection_too_many_of_one_address_is_refused_and_a_place_is_freed() -> None:
+    async with running(STRICT) as server:
         first, second = await server.connect(), await server.connect()
         for client in (first, second):
             await client.send_all(GET)
@@ -309,6 +340,63 @@ async def test_a_connection_too_many_is_refused_and_a_place_is_freed(
         third = await server.connect()
         await third.send_all(GET)
         await read_reply(third)
+
+
+async def test_with_too_many_in_all_the_longest_idle_makes_room() -> None:
+    async with running(CROWDED) as server:
+        first, second = await server.connect(), await server.connect()
+        for client in (first, second, first):
+            await client.send_all(GET)
+            await read_reply(client)
+        third = await server.connect()
+        assert await read_all(second) == b""
+        for client in (first, third):
+            await client.send_all(GET)
+            await read_reply(client)
+        status = server.counters.status()
+        assert (status.connections, status.accepted, status.refusals) == (2, 3, 1)
+
+
+@pytest.mark.parametrize("tls", [False, True])
+async def test_an_address_over_its_rate_is_refused_before_anything_is_read(
+    tls: bool, authority: trustme.CA, tmp_path: Path
+) -> None:
+    limits = Limits(exempt_loopback=False, requests_per_second=0.001, request_burst=4)
+    parameters = replace(LOOPBACK, limits=limits)
+    if tls:
+        path = tmp_path / "both.pem"
+        authority.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(path)
+        parameters = replace(parameters, listen=(), listen_tls=("127.0.0.1:0",), certificate=path)
+    paid = 2 if tls else 4
+    async with running(parameters) as server:
+        clients = [await server.connect() for _ in range(paid)]
+        assert await read_all(await server.connect()) == b""
+        assert server.counters.status().accepted == paid
+        if not tls:
+            for client in clients:
+                await client.send_all(GET)
+                assert (await read_reply(client)).startswith(b"HTTP/1.1 200 ")
+
+
+async def ask_for_a_websocket(server: Running, client: str) -> tuple[trio.SocketStream, int]:
+    stream = await server.connect()
+    await stream.send_all(UPGRADE[:-2] + f"X-Forwarded-For: {client}\r\n\r\n".encode())
+    return stream, int((await stream.receive_some()).split()[1])
+
+
+async def test_websockets_behind_a_proxy_count_as_connections_of_their_client() -> None:
+    parameters = replace(STRICT, trusted_proxies=("127.0.0.1",))
+    async with running(parameters) as server:
+        first, status = await ask_for_a_websocket(server, "192.0.2.7")
+        assert status == 101
+        statuses = [(await ask_for_a_websocket(server, "192.0.2.7"))[1] for _ in range(3)]
+        assert statuses == [101, 429, 429]
+        assert (await ask_for_a_websocket(server, "192.0.2.8"))[1] == 101
+        before = server.counters.status().connections
+        await first.aclose()
+        while server.counters.status().connections == before:
+            await trio.testing.wait_all_tasks_blocked()
+        assert (await ask_for_a_websocket(server, "192.0.2.7"))[1] == 101
 
 
 @pytest.mark.parametrize(

@@ -17,9 +17,9 @@ import termios
 
 from webntpd import kernelstamps
 from webntpd.clock import Clock
-from webntpd.server.clients import Client
 from webntpd.server.connection import Connection
 from webntpd.server.limits import Limits
+from webntpd.server.reception import Caller
 from webntpd.server.tls import TlsConnection
 
 # Edge-triggered: epoll speaks once of what is new, which spares it a second look at each socket.
@@ -40,13 +40,14 @@ class Channel:
     """A client's socket and its conversation.
 
     `changed` says that `closed` is new, or that epoll is to be asked anew for `interest`; the
-    reactor resets it. `client` is whose share of the server the channel counts towards.
+    reactor resets it. `since` is when the client last got on, on trio's clock, and `caller` is who
+    it counts towards.
     """
 
     __slots__ = (
         "_arrived_ns", "_clock", "_connection", "_departures", "_discarded", "_limits",
-        "_lingering", "_patience", "_queued", "_requesting", "_since", "_stamped", "_unsent",
-        "changed", "client", "closed", "interest", "socket",
+        "_lingering", "_patience", "_queued", "_requesting", "_stamped", "_unsent", "caller",
+        "changed", "closed", "interest", "since", "socket",
     )  # fmt: skip
 
     def __init__(
@@ -57,18 +58,18 @@ class Channel:
         limits: Limits,
         *,
         now: float,
-        client: Client | None = None,
+        caller: Caller | None = None,
         departures: bool = False,
     ) -> None:
         self.socket = sock
-        self.client = client
+        self.caller = caller
         self.changed = False
         self.closed = False
         self.interest = _READING
         self._connection = connection
         self._clock = clock
         self._limits = limits
-        self._since = now
+        self.since = now
         self._patience = limits.request_time
         self._requesting = True  # until the first request has come
         self._unsent = b""
@@ -85,10 +86,10 @@ class Channel:
         The kernel asks for more only when a third of its buffer is free, which a client with a
         small window may take minutes to free. So a client that has taken anything gets more time.
         """
-        if now < self._since + self._patience:
+        if now < self.since + self._patience:
             return False
         if self._unsent and (queued := _queued(self.socket)) < self._queued:
-            self._since, self._queued = now, queued
+            self.since, self._queued = now, queued
             return False
         return True
 
@@ -111,7 +112,7 @@ class Channel:
                     self._arrived_ns = arrived_ns
                     self._resume(now)
                 if connection.steady and not (self._unsent or self._requesting):
-                    self._since = now
+                    self.since = now
                 else:
                     self._conclude(now)
             else:
@@ -134,6 +135,9 @@ class Channel:
             self._conclude(now)
         except OSError:
             self.close()
+
+    def fileno(self) -> int:
+        return self.socket.fileno()
 
     def close(self) -> None:
         self.changed = self.closed = True
@@ -166,7 +170,7 @@ class Channel:
             sent = 0
         if self._unsent or sent < len(output):
             if sent or not self._unsent:
-                self._since, self._patience = now, self._limits.request_time
+                self.since, self._patience = now, self._limits.request_time
                 self._queued = _queued(self.socket)
             self._unsent = output[sent:]
             self.interest = _WRITING if self._unsent else _READING
@@ -181,13 +185,13 @@ class Channel:
         if connection.closing:
             self.socket.shutdown(socket.SHUT_WR)
             self._lingering = True
-            self._since, self._patience = now, LINGER
+            self.since, self._patience = now, LINGER
         elif not connection.requesting:
             self._requesting = False
-            self._since, self._patience = now, self._limits.idle_time
+            self.since, self._patience = now, self._limits.idle_time
         elif not self._requesting:  # it must come in at a stretch
             self._requesting = True
-            self._since, self._patience = now, self._limits.request_time
+            self.since, self._patience = now, self._limits.request_time
 
     def _stamp_departures(self) -> None:
         """Have the kernel stamp what is sent from here on, once the client wants to know."""

@@ -8,6 +8,7 @@ import ipaddress
 import math
 import re
 from collections.abc import Callable
+from functools import lru_cache
 
 from webntpd.ntp.types import NS_PER_S
 from webntpd.server.limits import Limits
@@ -25,12 +26,18 @@ class Client:
     """One address. Its requests are counted by the generic cell rate algorithm (ITU-T I.371).
 
     That is a leaky bucket kept as one number: the time at which it would be empty.
+    `holders` are the names under which its connections are counted (see slots.py).
     """
 
-    __slots__ = ("_burst_ns", "_empty_ns", "_interval_ns", "_now_ns", "connections")
+    __slots__ = (
+        "_burst_ns", "_empty_ns", "_interval_ns", "_most_connections", "_now_ns", "connections",
+        "holders",
+    )  # fmt: skip
 
-    def __init__(self, limits: Limits, now_ns: Callable[[], int]) -> None:
+    def __init__(self, limits: Limits, now_ns: Callable[[], int], share: str = "") -> None:
         self.connections = 0
+        self.holders = holders_of(share)
+        self._most_connections = limits.connections_per_address
         self._now_ns = now_ns
         self._interval_ns = round(NS_PER_S / limits.requests_per_second)
         self._burst_ns = limits.request_burst * self._interval_ns
@@ -46,10 +53,15 @@ class Client:
     def forgettable(self) -> bool:
         return self.connections == 0 and self._empty_ns <= self._now_ns()
 
-    def admit(self) -> bool:
-        """Count one request, unless it is one too many."""
+    @property
+    def full(self) -> bool:
+        """Whether it has as many connections as it may have."""
+        return self.connections >= self._most_connections
+
+    def admit(self, requests: int = 1) -> bool:
+        """Count a request, or what costs as much as several, unless that is too much."""
         now_ns = self._now_ns()
-        empty_ns = max(self._empty_ns, now_ns) + self._interval_ns
+        empty_ns = max(self._empty_ns, now_ns) + requests * self._interval_ns
         if empty_ns - now_ns > self._burst_ns:
             return False
         self._empty_ns = empty_ns
@@ -78,7 +90,7 @@ class Clients:
         if client is None:
             if len(self._known) >= MAX_ADDRESSES:
                 return self._others
-            client = self._known[share] = Client(self._limits, self._now_ns)
+            client = self._known[share] = Client(self._limits, self._now_ns, share)
         return client
 
     def __len__(self) -> int:
@@ -90,6 +102,7 @@ class Clients:
             del self._known[share]
 
 
+@lru_cache(maxsize=4096)
 def share_of(host: str) -> str:
     """Whose share of the server an address uses: its own, or that of its IPv6 /64."""
     if not host:  # a Unix socket's
@@ -104,6 +117,13 @@ def share_of(host: str) -> str:
     if isinstance(address, ipaddress.IPv6Address):
         return str(ipaddress.IPv6Network((int(address) >> 64 << 64, 64)))
     return str(address)
+
+
+def holders_of(share: str) -> tuple[str, ...]:
+    """The names under which the connections of a share are counted, the smallest first."""
+    if ":" not in share:
+        return (share,)
+    return (share, str(ipaddress.IPv6Network(share).supernet(new_prefix=48)))
 
 
 def address_of(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

@@ -149,7 +149,7 @@ class Http:
 
     def _answer(self, request: Request, arrived_ns: int) -> bytes:
         client = self._caller.client(request.forwarded_for)
-        if client is not None and not client.admit():
+        if client is not None and not self._caller.admits(client):
             return self._refuse(
                 HTTPStatus.TOO_MANY_REQUESTS,
                 "too many requests from this address",
@@ -229,6 +229,11 @@ class Http:
             accepted = handshake.accept(request.raw)
         except handshake.RefusedError as error:
             return self._reply_error(error.status, str(error), error.headers)
+        # A proxy's connection is from here on its client's alone.
+        if self._caller.proxy is not None and not self._caller.hold(client):
+            return self._refuse(
+                HTTPStatus.TOO_MANY_REQUESTS, "too many connections from this address"
+            )
         trailing, _ = self._h11.trailing_data
         self.upgrade = Upgrade(request.host, client, accepted.interleaved, trailing)
         self._count()

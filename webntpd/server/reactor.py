@@ -123,8 +123,8 @@ class Reactor:
         if channel.closed:  # closing the descriptor has taken it out of epoll
             del self._channels[fd]
             self._counters.connections -= 1
-            if channel.client is not None:
-                channel.client.connections -= 1
+            if channel.caller is not None:
+                channel.caller.leave()
         else:
             self._epoll.modify(fd, channel.interest)  # which looks anew at what is ready
 
@@ -165,13 +165,12 @@ class Reactor:
     def _admit(self, sock: socket.socket, host: str, *, tls: bool) -> None:
         limits = self._site.limits
         caller = self._reception.caller(host)
-        client = caller.direct
-        if len(self._channels) >= limits.connections or (
-            client is not None and client.connections >= limits.connections_per_address
-        ):
+        if not caller.pay(tls=tls):
             sock.close()  # the cheapest way to say no
             self._counters.refusals += 1
             return
+        while len(self._channels) >= limits.connections:
+            self._make_room()
         sock.settimeout(0)
         plain = Connection(self._site, caller)
         channel = Channel(
@@ -180,7 +179,7 @@ class Reactor:
             self._clock,
             limits,
             now=trio.current_time(),
-            client=client,
+            caller=caller,
             departures=self._departures,
         )
         fd = sock.fileno()
@@ -189,8 +188,14 @@ class Reactor:
         self._busy.set()
         self._counters.accepted += 1
         self._counters.connections += 1
-        if client is not None:
-            client.connections += 1
+        caller.enter(channel)
+
+    def _make_room(self) -> None:
+        fd = self._reception.slots.longest_idle_of_the_largest().fileno()
+        channel = self._channels[fd]
+        channel.close()
+        self._settle(fd, channel)
+        self._counters.refusals += 1
 
     async def _watch_deadlines(self) -> None:
         """Look after what time alone changes. Without clients there is nothing to wake up for."""

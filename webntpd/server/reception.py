@@ -1,23 +1,37 @@
-"""Who is at the other end of a connection: a client, or a proxy that speaks for its clients."""
+"""Who is at the other end of a connection: a client, or a proxy that speaks for its clients.
+
+A connection is paid for before anything is read from it, and the price includes one request. So a
+client that connects anew for every request pays no more than one that stays, and one that is over
+its rate is turned away before it costs more than that.
+"""
 
 import ipaddress
 from dataclasses import dataclass
 
-from webntpd.server.clients import UNKNOWN, Client, Clients, address_of
+from webntpd.server.clients import LOOPBACK, UNKNOWN, Client, Clients, address_of, holders_of
 from webntpd.server.parameters import ServerError
+from webntpd.server.slots import Connection, Slot, Slots
+
+TLS_PRICE = 2
+"""A TLS connection costs as much as so many requests: its handshake costs 50 times as much work."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Caller:
-    """The other end.
+    """The other end of one connection.
 
-    `direct` is the client that its connection counts towards, None if no limits of an address
-    apply to it; `proxy` is its address if it is one of our proxies, empty for a Unix socket.
+    `direct` is the client at it, None if no limits of an address apply; `proxy` is its address if
+    it is one of our proxies, empty for a Unix socket. `holder` is the client that the connection
+    counts towards, `slot` its place, once it has one, and `paid` says that the next request is
+    paid for.
     """
 
     reception: "Reception"
     direct: Client | None
     proxy: str | None = None
+    holder: Client | None = None
+    slot: Slot | None = None
+    paid: bool = False
 
     def client(self, forwarded_for: str | None) -> Client | None:
         """The client that a request with that X-Forwarded-For counts towards.
@@ -30,13 +44,57 @@ class Caller:
             return self.reception.clients.find(self.proxy)
         return self.reception.client_of(forwarded_for)
 
+    def pay(self, *, tls: bool) -> bool:
+        """Whether the client at the other end may have a connection, which it pays for then."""
+        client = self.direct
+        if client is None:
+            return True
+        self.paid = not client.full and client.admit(TLS_PRICE if tls else 1)
+        return self.paid
+
+    def admits(self, client: Client) -> bool:
+        """Count a request of a client, unless it is paid for or one too many."""
+        if self.paid:
+            self.paid = False
+            return True
+        return client.admit()
+
+    def enter(self, connection: Connection) -> None:
+        """Let the connection count from now on."""
+        holders = holders_of(self.proxy or LOOPBACK) if self.direct is None else self.direct.holders
+        self.slot = self.reception.slots.take(connection, holders)
+        self._change_holder(self.direct)
+
+    def hold(self, client: Client | None) -> bool:
+        """Let a proxy's connection count towards its client, unless that has too many."""
+        if client is not None:
+            if client.full:
+                return False
+            self._change_holder(client)
+            if self.slot is not None:
+                self.reception.slots.move(self.slot, client.holders)
+        return True
+
+    def leave(self) -> None:
+        """Let the connection count no more."""
+        self._change_holder(None)
+        if self.slot is not None:
+            self.reception.slots.free(self.slot)
+
+    def _change_holder(self, client: Client | None) -> None:
+        if self.holder is not None:
+            self.holder.connections -= 1
+        self.holder = client
+        if client is not None:
+            client.connections += 1
+
 
 class Reception:
     """Knows the proxies. `trusted` are addresses and networks, and "unix" for Unix sockets."""
 
     def __init__(self, clients: Clients, trusted: tuple[str, ...]) -> None:
         self.clients = clients
-        self._exempt = Caller(self, None)
+        self.slots = Slots()
         self._unix = "unix" in trusted
         self._networks = [network(each) for each in trusted if each != "unix"]
 
@@ -44,8 +102,7 @@ class Reception:
         """Who connects from an address, which is empty for a Unix socket."""
         if self._is_trusted(host) if host else self._unix:
             return Caller(self, None, proxy=host)
-        client = self.clients.find(host)
-        return self._exempt if client is None else Caller(self, client)
+        return Caller(self, self.clients.find(host))
 
     def client_of(self, forwarded_for: str) -> Client | None:
         """Who is behind our proxies.

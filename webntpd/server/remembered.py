@@ -69,7 +69,7 @@ class Remembered:
         client = caller.direct
         if caller.proxy is not None:
             client = caller.client(forwarded_for)
-        if client is not None and not client.admit():
+        if client is not None and not caller.admits(client):
             return None
         self._counters.requests += 1
         return stencil.render(match[1] or b"0", self._now_ns(), arrived_ns)

@@ -1,0 +1,107 @@
+"""Who holds the server's connections, and which one makes room when there are too many.
+
+A connection counts towards each of its holders: its address or IPv6 /64, and an IPv6 /48. The
+longest idle connection of the largest holder makes room. So a client that opens many connections,
+from one address or from many in its network, loses its own.
+
+Holders stand in buckets by the number of their connections, which changes by one at a time. So no
+step takes longer because there are more connections.
+"""
+
+from itertools import islice
+from typing import Protocol
+
+LOOKS = 64
+"""Connections of the largest holder among which the longest idle one is looked for."""
+
+
+class Connection(Protocol):
+    """What is known here of a connection: its descriptor, and since when it has been idle, s."""
+
+    since: float
+
+    def fileno(self) -> int: ...
+
+
+class Slot:
+    """The place of one connection."""
+
+    __slots__ = ("connection", "holders")
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.holders: tuple[_Holder, ...] = ()
+
+
+class Slots:
+    """The places of all connections that are open."""
+
+    def __init__(self) -> None:
+        self._holders: dict[str, _Holder] = {}
+        self._by_count: dict[int, dict[_Holder, None]] = {}
+        self._most = 0
+
+    def take(self, connection: Connection, names: tuple[str, ...]) -> Slot:
+        """Count a connection towards the holders of those names, the smallest first."""
+        slot = Slot(connection)
+        self._hold(slot, names)
+        return slot
+
+    def move(self, slot: Slot, names: tuple[str, ...]) -> None:
+        """Count it towards others from now on."""
+        self.free(slot)
+        self._hold(slot, names)
+
+    def free(self, slot: Slot) -> None:
+        """Count it no more."""
+        for holder in slot.holders:
+            del holder.slots[slot]
+            self._settle(holder, len(holder.slots) + 1)
+            if not holder.slots:
+                del self._holders[holder.name]
+        slot.holders = ()
+
+    def longest_idle_of_the_largest(self) -> Connection:
+        """The connection that makes room. There is at least one.
+
+        Of a large network it is one of the largest address in it that is found at once. What was
+        looked at and stays comes last when it is looked for again.
+        """
+        holder = next(iter(self._by_count[self._most]))
+        looked = list(islice(holder.slots, LOOKS))
+        found = min(looked, key=lambda slot: (-len(slot.holders[0].slots), slot.connection.since))
+        for slot in looked:
+            if slot is not found:
+                del holder.slots[slot]
+                holder.slots[slot] = None
+        return found.connection
+
+    def _hold(self, slot: Slot, names: tuple[str, ...]) -> None:
+        for name in names:
+            holder = self._holders.get(name)
+            if holder is None:
+                holder = self._holders[name] = _Holder(name)
+            holder.slots[slot] = None
+            slot.holders = (*slot.holders, holder)
+            self._settle(holder, len(holder.slots) - 1)
+
+    def _settle(self, holder: "_Holder", before: int) -> None:
+        """Put a holder into the bucket of its count, which was one more or one less before."""
+        if before:
+            bucket = self._by_count[before]
+            del bucket[holder]
+            if not bucket:
+                del self._by_count[before]
+        now = len(holder.slots)
+        if now:
+            self._by_count.setdefault(now, {})[holder] = None
+        if now > self._most or self._most not in self._by_count:
+            self._most = now
+
+
+class _Holder:
+    __slots__ = ("name", "slots")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.slots: dict[Slot, None] = {}
