@@ -19,8 +19,9 @@ from tests.unit.test_server_limits import drip
 from tests.unit.test_server_sockets import GET, LOOPBACK, Running, running
 from tests.unit.test_server_websocket import UPGRADE, close_code, frame
 from webntpd.server import ServerError, ServerParameters, serve
+from webntpd.server.credentials import TICKET_KEY_LIFE, Credentials
 from webntpd.server.limits import Limits
-from webntpd.server.tls import Credentials, TlsConnection
+from webntpd.server.tls import TlsConnection
 from webntpd.wire import INTERLEAVED_SUBPROTOCOL, parse_reply
 
 CA = trustme.CA()
@@ -68,6 +69,7 @@ class Peer:
         *,
         cut: Cut = whole,
         context: ssl.SSLContext | None = None,
+        session: ssl.SSLSession | None = None,
     ) -> None:
         self.connection = TlsConnection((parts or Parts()).connection(), credentials.context)
         self.position = 0
@@ -75,7 +77,7 @@ class Peer:
         self._cut = cut
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.tls = (context or client_context()).wrap_bio(
-            self._incoming, self._outgoing, server_hostname="localhost"
+            self._incoming, self._outgoing, server_hostname="localhost", session=session
         )
         while True:
             try:
@@ -252,6 +254,58 @@ def test_files_are_read_anew_when_that_is_wanted(tmp_path: Path) -> None:
     assert second.certificate != first.certificate
     for peer in (first, second):
         assert peer.ask(GET).startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+async def test_the_keys_of_session_tickets_are_used_for_a_day(
+    tmp_path: Path, version: ssl.TLSVersion, autojump_clock: trio.testing.MockClock
+) -> None:
+    credentials = Credentials(write_certificate(tmp_path / "both.pem"), None)
+    context = client_context()
+    context.minimum_version = context.maximum_version = version
+
+    def ticket(peer: Peer) -> ssl.SSLSession:
+        assert peer.ask(GET).startswith(b"HTTP/1.1 200 ")  # a ticket comes after the handshake
+        assert peer.tls.session is not None
+        return peer.tls.session
+
+    def resumes(session: ssl.SSLSession) -> bool | None:
+        return Peer(credentials, context=context, session=session).tls.session_reused
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(credentials.keep_renewing_ticket_keys)
+        before = Peer(credentials, context=context)
+        old = ticket(before)
+        await trio.sleep(TICKET_KEY_LIFE - 1)
+        assert resumes(old)
+        await trio.sleep(2)
+        assert not resumes(old)
+        assert resumes(ticket(Peer(credentials, context=context)))
+        assert before.ask(GET).startswith(b"HTTP/1.1 200 ")
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_server_renews_the_keys_of_its_session_tickets(
+    tmp_path: Path, mock_clock: trio.testing.MockClock
+) -> None:
+    path = write_certificate(tmp_path / "both.pem")
+    parameters = replace(LOOPBACK, listen=(), listen_tls=("127.0.0.1:0",), certificate=path)
+    context = client_context()
+    async with running(parameters) as server:
+
+        async def connect(session: ssl.SSLSession | None) -> trio.SSLStream[trio.SocketStream]:
+            client = trio.SSLStream(await server.connect(), context, server_hostname="localhost")
+            if session is not None:
+                client.session = session
+            await client.send_all(GET)
+            assert (await client.receive_some()).startswith(b"HTTP/1.1 200 ")
+            return client
+
+        ticket = (await connect(None)).session
+        assert (await connect(ticket)).session_reused
+        mock_clock.jump(TICKET_KEY_LIFE + 1)
+        await trio.testing.wait_all_tasks_blocked()
+        assert not (await connect(ticket)).session_reused
 
 
 @pytest.mark.parametrize("fault", ["nonsense", "half", "another's key", "no file"])

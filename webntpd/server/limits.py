@@ -9,9 +9,9 @@ class Limits:
 
     `connections` are those open at once in all, `connections_per_address` those of one address,
     of which an IPv6 /64 counts as one. With one too many in all, the longest idle connection of the
-    address, /64 or /48 that holds most makes room. An address may send `requests_per_second` in the long run,
-    HTTP requests and WebSocket frames alike, and `request_burst` of them at once. A connection
-    costs one, which pays for its first request, and a TLS connection two. Clients on
+    address, /64 or /48 that holds most makes room. An address may send `requests_per_second` in the
+    long run, HTTP requests and WebSocket frames alike, and `request_burst` of them at once. A
+    connection costs one, which pays for its first request, and a TLS connection two. Clients on
     this machine are exempt from the limits of an address if `exempt_loopback`, since a reverse
     proxy sits there. `header_size` bounds a request line with its header block, bytes;
     `request_time` is what a request may take to come in, the TLS handshake included, and how long

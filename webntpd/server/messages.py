@@ -14,8 +14,8 @@ import trio
 from webntpd.clock import Clock
 from webntpd.leap import LeapList
 from webntpd.server.counters import Counters
+from webntpd.server.credentials import Pem
 from webntpd.server.parameters import ServerParameters
-from webntpd.server.tls import Pem
 
 PERIOD = 1.0
 """Time between two reports of a worker, s."""

@@ -17,10 +17,11 @@ import trio
 from webntpd.clock import Clock
 from webntpd.server.channel import Channel
 from webntpd.server.connection import Connection
+from webntpd.server.credentials import Credentials
 from webntpd.server.listeners import Listener
 from webntpd.server.reception import Reception
 from webntpd.server.site import Site
-from webntpd.server.tls import Credentials, TlsConnection
+from webntpd.server.tls import TlsConnection
 
 logger = logging.getLogger(__name__)
 

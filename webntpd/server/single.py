@@ -9,6 +9,7 @@ from webntpd.clock import Clock
 from webntpd.leap import LeapList
 from webntpd.server.clients import Clients
 from webntpd.server.counters import Counters
+from webntpd.server.credentials import Credentials, Pem
 from webntpd.server.crossorigin import CrossOrigin
 from webntpd.server.kernelclock import clock_state_source
 from webntpd.server.listeners import Listener
@@ -17,7 +18,6 @@ from webntpd.server.reactor import Reactor
 from webntpd.server.reception import Reception
 from webntpd.server.site import Site
 from webntpd.server.timesource import TimeSource
-from webntpd.server.tls import Credentials, Pem
 
 
 class Server:
@@ -79,7 +79,10 @@ class Server:
             departures=stamped,
         )
         try:
-            await reactor.run()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(reactor.run)
+                if self._credentials is not None:
+                    nursery.start_soon(self._credentials.keep_renewing_ticket_keys)
         finally:
             with trio.CancelScope(shield=True):
                 await reactor.stop(self._parameters.grace)

@@ -30,11 +30,11 @@ from trio.lowlevel import ParkingLot
 from webntpd.clock import Clock
 from webntpd.leap import LeapList
 from webntpd.server.counters import Counters
+from webntpd.server.credentials import Pem
 from webntpd.server.limits import Limits
 from webntpd.server.listeners import BACKLOG, Listener
 from webntpd.server.messages import PERIOD, News, Task, lines_in, packed, reported
 from webntpd.server.parameters import ServerParameters
-from webntpd.server.tls import Pem
 
 logger = logging.getLogger(__name__)
 
