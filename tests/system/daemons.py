@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.system.harness import Sandbox, eventually
+from tests.system.harness import Sandbox, eventually, require
 
 WATCHDOG_S = 1.0
 PEER = """
@@ -57,9 +57,14 @@ def drain(bound: socket.socket) -> list[bytes]:
 
 
 class Daemon:
-    """A running `webntpd`, with this test as its service manager."""
+    """A running `webntpd`, with this test as its service manager.
 
-    def __init__(self, sandbox: Sandbox, name: str, *arguments: str | Path) -> None:
+    `descriptors` is how many it may have open, as `ulimit -n` sets it.
+    """
+
+    def __init__(
+        self, sandbox: Sandbox, name: str, *arguments: str | Path, descriptors: int | None = None
+    ) -> None:
         path = sandbox.path / f"{name}.notify"
         self._manager = datagrams(path, sandbox)
         self._said: list[str] = []
@@ -67,7 +72,9 @@ class Daemon:
             "NOTIFY_SOCKET": str(path),
             "WATCHDOG_USEC": str(round(WATCHDOG_S * 1e6)),
         }
-        self.program = sandbox.start(sys.executable, "-m", "webntpd", *arguments, env=environment)
+        limit = [] if descriptors is None else [require("prlimit"), f"--nofile={descriptors}"]
+        command = (*limit, sys.executable, "-m", "webntpd", *arguments)
+        self.program = sandbox.start(*command, env=environment)
         self.says("READY=1")
 
     @property

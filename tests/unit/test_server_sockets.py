@@ -29,7 +29,7 @@ from tests.unit.server_parts import Parts
 from webntpd import kernelstamps
 from webntpd.clock import ShiftedClock, SystemClock
 from webntpd.ntp.types import NS_PER_S
-from webntpd.server import Counters, ServerError, ServerParameters, reactor, serve
+from webntpd.server import Counters, ServerError, ServerParameters, reactor, serve, single
 from webntpd.server.channel import LINGER, LINGER_BYTES, READ_SIZE, Channel
 from webntpd.server.connection import Connection
 from webntpd.server.limits import Limits
@@ -434,15 +434,32 @@ async def test_a_client_that_resets_is_forgotten() -> None:
         assert server.counters.status().accepted == 6
 
 
-async def test_running_out_of_descriptors_pauses_and_recovers(
-    mock_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.WARNING)
+async def test_running_out_of_descriptors_ends_the_longest_idle_connection() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     async with running() as server:
         client = await server.connect()
         await client.send_all(GET)
         await read_reply(client)
+        waiting = trio.socket.socket()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (waiting.fileno() + 1, hard))
+        try:
+            await waiting.connect(("127.0.0.1", server.port))
+            assert await read_all(client) == b""
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        stream = trio.SocketStream(waiting)
+        server.clients.append(stream)
+        await stream.send_all(GET)
+        await read_reply(stream)
+
+
+async def test_running_out_of_descriptors_without_clients_pauses_and_recovers(
+    mock_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    async with running() as server:
+        await trio.testing.wait_all_tasks_blocked()
         waiting = trio.socket.socket()
         resource.setrlimit(resource.RLIMIT_NOFILE, (waiting.fileno() + 1, hard))
         try:
@@ -457,6 +474,17 @@ async def test_running_out_of_descriptors_pauses_and_recovers(
         await stream.send_all(GET)
         mock_clock.jump(2 * TICK)
         await read_reply(stream)
+
+
+@pytest.mark.parametrize(("descriptors", "connections"), [(48, 24), (300, 236), (2000, 1000)])
+def test_connections_leave_descriptors_for_the_rest(descriptors: int, connections: int) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, hard))
+    try:
+        found = single._within_descriptors(Limits(connections=1000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert found == Limits(connections=connections)
 
 
 @pytest.mark.parametrize(

@@ -145,7 +145,7 @@ class Reactor:
         self._listening = False
 
     def _accept(self, listener: Listener) -> None:
-        for _ in range(MAX_ACCEPTS):
+        for attempt in range(MAX_ACCEPTS):
             if not self._listening:
                 return
             try:
@@ -153,7 +153,11 @@ class Reactor:
             except BlockingIOError:
                 return
             except OSError as error:
-                if error.errno in _EXHAUSTED:
+                if error.errno == errno.EMFILE and self._channels:
+                    if attempt:  # accept() says so even if no client waits, but epoll does not
+                        return
+                    self._make_room()
+                elif error.errno in _EXHAUSTED:
                     self._pause(error)
                 continue  # otherwise that client is gone already
             host = address[0] if isinstance(address, tuple) else ""

@@ -38,8 +38,8 @@ async def serve(
     """
     counters = counters or Counters()
     reload = ParkingLot() if reload is None else reload  # an empty one is false
-    server = Server(parameters, clock, leap, counters=counters, fast_paths=fast_paths)
     _allow_descriptors()
+    server = Server(parameters, clock, leap, counters=counters, fast_paths=fast_paths)
     listeners = await _listen(parameters)
     stamped = stamp(listeners, parameters)
     addresses = tuple(dict.fromkeys(listener.address for listener in listeners))

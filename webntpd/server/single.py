@@ -1,6 +1,8 @@
 """The server in the process's own trio loop, on sockets that are open already."""
 
+import resource
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import trio
 
@@ -12,12 +14,16 @@ from webntpd.server.counters import Counters
 from webntpd.server.credentials import Credentials, Pem
 from webntpd.server.crossorigin import CrossOrigin
 from webntpd.server.kernelclock import clock_state_source
+from webntpd.server.limits import Limits
 from webntpd.server.listeners import Listener
 from webntpd.server.parameters import ServerError, ServerParameters
 from webntpd.server.reactor import Reactor
 from webntpd.server.reception import Reception
 from webntpd.server.site import Site
 from webntpd.server.timesource import TimeSource
+
+SPARE_DESCRIPTORS = 64
+"""Descriptors that the server leaves to the rest of the process, if there are twice as many."""
 
 
 class Server:
@@ -38,15 +44,14 @@ class Server:
     ) -> None:
         self._parameters = parameters
         self._clock = clock
+        limits = _within_descriptors(parameters.limits)
         self._credentials = _credentials(parameters, pem)
-        self._reception = Reception(
-            Clients(parameters.limits, clock.monotonic_ns), parameters.trusted_proxies
-        )
+        self._reception = Reception(Clients(limits, clock.monotonic_ns), parameters.trusted_proxies)
         state = clock_state_source(parameters)
         self._site = Site(
             TimeSource(clock, leap, state, require_sync=parameters.require_sync),
             CrossOrigin(parameters.allow_cross_origin),
-            parameters.limits,
+            limits,
             counters,
             fast_paths=fast_paths,
         )
@@ -98,6 +103,13 @@ def stamp(listeners: Sequence[Listener], parameters: ServerParameters) -> bool:
     return parameters.kernel_timestamps and all(
         kernelstamps.enable(listener.socket, transmit=False) for listener in listeners
     )
+
+
+def _within_descriptors(limits: Limits) -> Limits:
+    """The limits with no more connections than leave descriptors for the rest of the process."""
+    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    spare = min(SPARE_DESCRIPTORS, most // 2)
+    return replace(limits, connections=min(limits.connections, most - spare))
 
 
 def _credentials(parameters: ServerParameters, pem: Pem | None = None) -> Credentials | None:
