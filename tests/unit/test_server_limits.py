@@ -265,11 +265,13 @@ def test_what_others_say_of_whom_they_forward_for_is_not_believed() -> None:
     assert statuses == [200, 200, 200, 429]
 
 
+@pytest.mark.parametrize("host", ["10.1.2.3", "127.0.0.1", ""])
 @pytest.mark.parametrize("fast_paths", [True, False])
 def test_a_proxy_that_does_not_say_whom_it_forwards_for_is_limited_itself(
-    fast_paths: bool,
+    fast_paths: bool, host: str
 ) -> None:
-    conversation = connection(Parts(limits=FEW, fast_paths=fast_paths), "10.1.2.3", "10.0.0.0/8")
+    parts = Parts(limits=FEW, fast_paths=fast_paths)
+    conversation = connection(parts, host, "10.0.0.0/8", "127.0.0.1", "unix")
     statuses = [answer(conversation.receive(GET, T0)).status for _ in range(4)]
     assert statuses == [200, 200, 200, 429]
 

@@ -80,12 +80,18 @@ class Clients:
     def find(self, host: str) -> Client | None:
         """The client of an address, which is empty for a Unix socket.
 
-        None if the limits of an address do not apply to it. Those who come when too many are
-        known share one client's share.
+        None if the limits of an address do not apply to it.
+        """
+        if self._limits.exempt_loopback and share_of(host) == LOOPBACK:
+            return None
+        return self.find_limited(host)
+
+    def find_limited(self, host: str) -> Client:
+        """The client of an address, of this machine's too.
+
+        Those who come when too many are known share one client's share.
         """
         share = share_of(host)
-        if share == LOOPBACK and self._limits.exempt_loopback:
-            return None
         client = self._known.get(share)
         if client is None:
             if len(self._known) >= MAX_ADDRESSES:

@@ -36,12 +36,13 @@ class Caller:
     def client(self, forwarded_for: str | None) -> Client | None:
         """The client that a request with that X-Forwarded-For counts towards.
 
-        None if no limit applies to it. A proxy that names no client is limited itself.
+        None if no limit applies to it. A proxy that names no client is limited itself, on this
+        machine too: others may be behind it.
         """
         if self.proxy is None:
             return self.direct
         if forwarded_for is None:
-            return self.reception.clients.find(self.proxy)
+            return self.reception.clients.find_limited(self.proxy)
         return self.reception.client_of(forwarded_for)
 
     def pay(self, *, tls: bool) -> bool:
