@@ -21,6 +21,7 @@ from webntpd.cli import main
 from webntpd.config import access
 access.SERVICE_USER = "nobody"
 access.HIDDEN = (Path(sys.argv[2]),)
+access.DEFAULT_CONFIG = Path(sys.argv[3])
 sys.exit(main(["check-config", "--config", sys.argv[1]]))
 """
 
@@ -118,13 +119,16 @@ def test_who_is_not_root_checks_for_himself(write: Write, monkeypatch: pytest.Mo
     assert check_files(load(path), path) == ("65533", [])
 
 
-def checked_as_nobody(path: Path, hidden: Path = Path("/nowhere")) -> tuple[int, str, str]:
+def checked_as_nobody(
+    path: Path, hidden: Path = Path("/nowhere"), *, own: bool = False
+) -> tuple[int, str, str]:
     """Exit code, output and faults of check-config where the service's user is nobody.
 
-    In a process of its own: one with threads must not fork.
+    `own` says that `path` lies where the service has its configuration. In a process of its own,
+    since one with threads must not fork.
     """
     done = subprocess.run(
-        [sys.executable, "-c", CHECK, path, hidden],
+        [sys.executable, "-c", CHECK, path, hidden, path if own else "/etc/webntpd.toml"],
         capture_output=True,
         text=True,
         check=False,
@@ -199,7 +203,20 @@ def test_a_file_that_the_unit_hides_is_named(pems: Path, write: Write, open_path
     )
 
 
-def test_the_configuration_itself_must_be_readable(
+@needs_root
+def test_the_services_own_configuration_must_be_readable(open_path: Path) -> None:
+    path = open_path / "webntpd.toml"
+    path.write_text('[server]\nlisten = ["127.0.0.1:0"]\n')
+    path.chmod(0o600)
+    code, _, said = checked_as_nobody(path, own=True)
+    assert code == 2
+    assert said == (
+        f"the user nobody cannot read '{path}': Permission denied; {access.OWN_REMEDY}\n"
+    )
+    assert checked_as_nobody(path)[0] == 0  # a draft
+
+
+def test_a_configuration_that_went_meanwhile_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(access, "DEFAULT_CONFIG", tmp_path / "webntpd.toml")

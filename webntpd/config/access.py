@@ -8,6 +8,7 @@ import json
 import os
 import pwd
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from webntpd.config.document import DEFAULT_LEAP_FILE
@@ -16,13 +17,36 @@ from webntpd.config.parameters import Config
 from webntpd.exchange import ExchangeError
 from webntpd.exchange.tls import make_context
 from webntpd.paths import DEFAULT_CONFIG
-from webntpd.server import ServerError, check_server
+from webntpd.server import ServerError, ServerParameters, check_server
 
 SERVICE_USER = "webntpd"
 """The `User=` of the units."""
 HIDDEN = (Path("/home"), Path("/root"), Path("/run/user"))
 """The directories that `ProtectHome=yes` of the units hides."""
+OWN_REMEDY = "let its group read it: chgrp webntpd, chmod 640"
 REMEDY = "copy it to a directory such as /etc/webntpd, for the group webntpd to read"
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """The user as whom this process runs, and the directories that the service cannot see."""
+
+    user: str
+    hidden: tuple[Path, ...] = ()
+
+    def fault(self, file: Path, remedy: str = REMEDY) -> str | None:
+        """Why the user cannot read a file; None if it can."""
+        for directory in self.hidden:
+            if any(each.is_relative_to(directory) for each in (file, _resolved(file))):
+                where = f"in {directory}, which the unit hides from the service"
+                return f"{str(file)!r} is {where}; {remedy}"
+        try:
+            file.read_bytes()
+        except PermissionError as error:
+            return f"the user {self.user} cannot read {str(file)!r}: {error.strerror}; {remedy}"
+        except OSError as error:
+            return f"cannot read {str(file)!r}: {error.strerror}"
+        return None
 
 
 def check_files(config: Config, path: Path) -> tuple[str, list[str]]:
@@ -33,12 +57,12 @@ def check_files(config: Config, path: Path) -> tuple[str, list[str]]:
     """
     service = _service_user() if os.geteuid() == 0 else None
     if service is not None:
-        user = service.pw_name
-        faults = _as_user(service, lambda: list(_faults(config, path, user, hidden=HIDDEN)))
+        reader = Reader(service.pw_name, HIDDEN)
+        faults = _as_user(service, lambda: list(_faults(config, path, reader)))
         if faults is not None:
-            return user, faults
-    user = _own_name()
-    return user, list(_faults(config, path, user, hidden=()))
+            return reader.user, faults
+    reader = Reader(_own_name())
+    return reader.user, list(_faults(config, path, reader))
 
 
 def _service_user() -> pwd.struct_passwd | None:
@@ -76,48 +100,33 @@ def _as_user(user: pwd.struct_passwd, check: Callable[[], list[str]]) -> list[st
     return faults
 
 
-def _faults(config: Config, path: Path, user: str, hidden: tuple[Path, ...]) -> Iterator[str]:
-    if path.parent == DEFAULT_CONFIG.parent and (reason := _unreadable(path, user, hidden)):
+def _faults(config: Config, path: Path, reader: Reader) -> Iterator[str]:
+    if path.parent == DEFAULT_CONFIG.parent and (reason := reader.fault(path, OWN_REMEDY)):
         yield f"{path}: {reason}"
     for index, peer in enumerate(config.peers):
         if (file := peer.exchange.ca_file) is not None:
-            reason = _unreadable(file, user, hidden) or _not_trustworthy(file)
+            reason = reader.fault(file) or _not_trustworthy(file)
             if reason:
                 yield line(path, Key("peer", index, "ca_file"), reason)
     leap = config.leap_file
-    if leap != DEFAULT_LEAP_FILE and (reason := _unreadable(leap, user, hidden)):
+    if leap != DEFAULT_LEAP_FILE and (reason := reader.fault(leap)):
         yield line(path, Key("leap", None, "file"), reason)
     if config.server is not None:
-        files = {"certificate": config.server.certificate, "key": config.server.key}
-        reasons = {
-            name: _unreadable(file, user, hidden)
-            for name, file in files.items()
-            if file is not None
-        }
-        unreadable = {name: reason for name, reason in reasons.items() if reason}
-        for name, reason in unreadable.items():
+        for name, reason in _server_faults(config.server, reader):
             yield line(path, Key("server", None, name), reason)
-        if not unreadable:
-            try:
-                check_server(config.server)
-            except ServerError as error:
-                yield line(path, Key("server", None, "certificate"), str(error))
 
 
-def _unreadable(file: Path, user: str, hidden: tuple[Path, ...]) -> str | None:
-    """Why `user`, as whom this process runs, cannot read a file; None if it can."""
-    for directory in hidden:
-        if any(each.is_relative_to(directory) for each in (file, _resolved(file))):
-            return (
-                f"{str(file)!r} is in {directory}, which the unit hides from the service; {REMEDY}"
-            )
+def _server_faults(server: ServerParameters, reader: Reader) -> Iterator[tuple[str, str]]:
+    """The keys whose files are of no use, with the reasons."""
+    files = {"certificate": server.certificate, "key": server.key}
+    faults = {name: reader.fault(file) for name, file in files.items() if file is not None}
+    if any(faults.values()):
+        yield from ((name, reason) for name, reason in faults.items() if reason)
+        return
     try:
-        file.read_bytes()
-    except PermissionError as error:
-        return f"the user {user} cannot read {str(file)!r}: {error.strerror}; {REMEDY}"
-    except OSError as error:
-        return f"cannot read {str(file)!r}: {error.strerror}"
-    return None
+        check_server(server)
+    except ServerError as error:
+        yield "certificate", str(error)
 
 
 def _resolved(file: Path) -> Path:
