@@ -38,8 +38,10 @@ class Reader:
         """Why the user cannot read a file; None if it can."""
         for directory in self.hidden:
             if any(each.is_relative_to(directory) for each in (file, _resolved(file))):
-                where = f"in {directory}, which the unit hides from the service"
-                return f"{str(file)!r} is {where}; {remedy}"
+                name = str(file)
+                return (
+                    f"{name!r} is in {directory}, which the unit hides from the service; {remedy}"
+                )
         try:
             file.read_bytes()
         except PermissionError as error:
