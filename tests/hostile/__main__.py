@@ -49,6 +49,7 @@ def main() -> int:
         print(f"not installed: {', '.join(missing)}", file=sys.stderr)
         return 2
     signal.signal(signal.SIGTERM, interrupt)
+    signal.signal(signal.SIGINT, interrupt)
     with tempfile.TemporaryDirectory(prefix="webntpd-hostile-") as directory:
         process = subprocess.Popen(
             [

@@ -181,7 +181,7 @@ class Hour:
             began = time.monotonic()
             abusers: dict[str, subprocess.Popen[bytes]] = {}
             cpu = 0.0
-            with suppress(KeyboardInterrupt):
+            try:
                 self._watch(QUIET, daemon, watch, polite, "before")
                 cpu = total_cpu(watch)
                 began = time.monotonic()
@@ -190,6 +190,8 @@ class Hour:
                         f"abuse-{kind}", "tests.hostile.abuse", kind
                     )
                 self._watch(self._seconds, daemon, watch, polite, "abuse")
+            except KeyboardInterrupt:
+                self._failures.add("it was interrupted")
             abused = time.monotonic() - began
             cpu = total_cpu(watch) - cpu
             for process in (*abusers.values(), liar):
@@ -380,6 +382,7 @@ def inside(
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     # The end of standard input says that __main__ has ended or wants us to.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     watcher = os.fork()
     if watcher == 0:
         signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -13,7 +13,7 @@ from tests.system.harness import PATIENCE, Sandbox, eventually
 pytestmark = pytest.mark.system
 
 WARM_UP = {"quotes": 2500, "resets": 2000, "refused": 300, "handshakes": 200, "headers": 200}
-CONNECTIONS = {"quotes": 48_000, "resets": 50_000, "handshakes": 1000, "refused": 1000}
+CONNECTIONS = {"quotes": 20_000, "resets": 79_000, "handshakes": 500, "refused": 500}
 GROWTH = 16 * 2**20
 """Bytes that the process may hold more after them than after the first few of each kind."""
 LINES = 5
