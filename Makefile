@@ -37,7 +37,7 @@ PYTEST = $(BIN)/pytest --numprocesses=$(shell expr $$(nproc) + 1) --dist=workste
 test: $(READY)   ## the tests; those that lack a program are skipped
 	$(PYTEST)
 
-test-system: $(READY)  ## the tests that run real programs, of which all must be there (.ci/run; needs root)
+test-system: $(BENCH)  ## the tests that run real programs, of which all must be there (.ci/run; needs root)
 	CI=true $(PYTEST) -m system
 
 test-bare: $(READY)  ## the README's two commands in a bare Debian 12 or 13 (RELEASE=trixie; needs root)
@@ -63,7 +63,7 @@ coverage: $(READY)  ## the pure part: every branch of a module by its own test f
 check: $(BENCH) lint types test coverage  ## everything that a commit must pass
 
 .PHONY: check-all
-check-all: check test-oldest test-boot test-container bench-path bench-loop  ## also what takes too long for CI, as root
+check-all: check test-oldest test-bare test-boot test-container bench-path bench-loop  ## also what takes too long for CI, as root
 
 simulate: $(READY) ## simulated days with a consumer, beside rivals (ARGS="--seeds 1 --only lan mobile")
 	$(BIN)/python -m benchmarks.simulation $(ARGS)

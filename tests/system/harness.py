@@ -18,7 +18,7 @@ from typing import NoReturn, TypeVar
 
 import pytest
 
-PATIENCE = 30.0  # s: how long a condition may take to become true on a slow machine
+PATIENCE = 60.0  # s: how long a condition may take on a slow machine that runs other tests, too
 POLL_INTERVAL = 0.1  # s
 ROOT = Path(__file__).parent.parent.parent
 SEARCH = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"))
