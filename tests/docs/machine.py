@@ -23,6 +23,8 @@ PROGRAMS = (
 )  # fmt: skip
 """What runs for real."""
 LINKS = "/run/docs"
+INTERPRETERS = Path("/opt/python")
+"""Where this interpreter is found there: no service could use one in a home directory."""
 AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
 """The certificates that every program trusts."""
 PATIENCE = 120.0  # s: making a virtual environment takes its time
@@ -39,8 +41,10 @@ mount -t tmpfs tmpfs root/run
 mount -t tmpfs tmpfs root/tmp
 mkdir -p "root$2"
 mount -t overlay overlay -o "lowerdir=$2,upperdir=clone,workdir=clone.work" "root$2"
-echo ready
-exec chroot root sleep infinity
+mkdir -p "root$4"
+mount --bind "$3" "root$4"
+# Only inside is it ready: a command that enters earlier would change this machine's own files.
+exec chroot root sh -c "echo ready; exec sleep infinity"
 """
 # What debian/webntpd.install and debhelper do.
 INSTALL = f"""
@@ -66,7 +70,7 @@ class Machine:
         place.mkdir()
         holder = sandbox.start(
             *(require("unshare"), "--mount", "--pid", "--fork", "--kill-child"),
-            *("sh", "-c", MAKE, "sh", place, ROOT),
+            *("sh", "-c", MAKE, "sh", place, ROOT, sys.base_prefix, INTERPRETERS),
         )
         eventually(lambda: "ready" in holder.output, "a machine of its own")
         children = Path(f"/proc/{holder.pid}/task/{holder.pid}/children")
@@ -114,6 +118,7 @@ class Machine:
     @staticmethod
     def _links() -> str:
         found = {name: require(name) for name in PROGRAMS}
-        found["python3"] = str(Path(sys.executable).resolve())
+        executable = Path(sys.executable).resolve()
+        found["python3"] = str(INTERPRETERS / executable.relative_to(sys.base_prefix))
         links = [f"ln -s {path} {LINKS}/{name}\n" for name, path in found.items()]
         return f"mkdir {LINKS}\n{''.join(links)}"
