@@ -26,22 +26,26 @@ class Client:
     """One address. Its requests are counted by the generic cell rate algorithm (ITU-T I.371).
 
     That is a leaky bucket kept as one number: the time at which it would be empty.
-    `holders` are the names under which its connections are counted (see slots.py).
     """
 
     __slots__ = (
-        "_burst_ns", "_empty_ns", "_interval_ns", "_most_connections", "_now_ns", "connections",
-        "holders",
+        "_burst_ns", "_empty_ns", "_interval_ns", "_most_connections", "_now_ns", "_share",
+        "connections",
     )  # fmt: skip
 
     def __init__(self, limits: Limits, now_ns: Callable[[], int], share: str = "") -> None:
         self.connections = 0
-        self.holders = holders_of(share)
+        self._share = share
         self._most_connections = limits.connections_per_address
         self._now_ns = now_ns
         self._interval_ns = round(NS_PER_S / limits.requests_per_second)
         self._burst_ns = limits.request_burst * self._interval_ns
         self._empty_ns = 0
+
+    @property
+    def holders(self) -> tuple[str, ...]:
+        """The names under which its connections are counted (see slots.py)."""
+        return holders_of(self._share)
 
     @property
     def retry_after(self) -> int:
@@ -125,6 +129,7 @@ def share_of(host: str) -> str:
     return str(address)
 
 
+@lru_cache(maxsize=4096)
 def holders_of(share: str) -> tuple[str, ...]:
     """The names under which the connections of a share are counted, the smallest first."""
     if ":" not in share:

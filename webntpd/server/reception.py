@@ -81,6 +81,7 @@ class Caller:
         self._change_holder(None)
         if self.slot is not None:
             self.reception.slots.free(self.slot)
+            self.slot = None  # a ring of references waits for the garbage collector
 
     def _change_holder(self, client: Client | None) -> None:
         if self.holder is not None:
