@@ -95,6 +95,7 @@ class Http:
             try:
                 event = self._h11.next_event()
             except h11.RemoteProtocolError as error:
+                error.__traceback__ = None  # a frame of h11 there refers to the error: a ring
                 reason, _, _ = str(error).partition(": bytearray(")  # what came is not sent back
                 output += self._refuse(HTTPStatus(error.error_status_hint), reason)
                 break
