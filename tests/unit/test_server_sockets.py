@@ -472,6 +472,7 @@ async def test_running_out_of_descriptors_without_clients_pauses_and_recovers(
         stream = trio.SocketStream(waiting)
         server.clients.append(stream)
         await stream.send_all(GET)
+        await trio.testing.wait_all_tasks_blocked()  # until the pause has begun
         mock_clock.jump(2 * TICK)
         await read_reply(stream)
 
