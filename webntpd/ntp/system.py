@@ -163,7 +163,8 @@ class System:
             and not report.noselect
             and is_fit(report, estimates[report.name], now_ns)
         }
-        base_ns = next((each.mid_ns for each in fit.values()), 0)
+        # The least of them, so that no rounding depends on the order of the reports.
+        base_ns = min((each.mid_ns for each in fit.values()), default=0)
         candidates = [
             self._candidate(report, fit[report.name], base_ns, now_ns)
             for report in ballot
