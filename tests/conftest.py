@@ -20,7 +20,7 @@ for name in list(os.environ):
         del os.environ[name]
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+def pytest_terminal_summary(terminalreporter: "pytest.TerminalReporter") -> None:
     """One line for everything that tests lack, with the command that brings it."""
     skipped = Counter(reason(report) for report in terminalreporter.stats.get("skipped", []))
     if not skipped:
