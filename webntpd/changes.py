@@ -82,7 +82,9 @@ def _of_refclock(old: RefclockStatus | None, new: RefclockStatus) -> Iterator[Li
 
 
 def _of_verdict(before: Status | None, after: Status) -> Iterator[Line]:
-    old = before.verdict.estimate if before else None
+    if not after.peers:  # a server alone, or no peer has reported yet
+        return
+    old = before.verdict.estimate if before and before.peers else None
     estimate = after.verdict.estimate
     if not isinstance(estimate, Estimate):
         if old is not estimate:

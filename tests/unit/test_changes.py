@@ -65,6 +65,12 @@ def test_at_the_start_it_says_that_there_is_nothing_to_publish() -> None:
     assert told(None, status()) == [(INFO, "nothing to publish: no peer is reachable and fit")]
 
 
+def test_a_server_without_peers_has_nothing_to_publish_and_does_not_say_so() -> None:
+    alone = Status(0, (), NOTHING, wall_ns=WALL_NS)
+    assert told(None, alone) == []
+    assert told(alone, status()) == [(INFO, "nothing to publish: no peer is reachable and fit")]
+
+
 def test_what_stays_as_it_is_is_not_said_again() -> None:
     failed = status(rejected(TIMEOUT))
     synchronised = status(replace(REPORT, reach=1), SYNCHRONISED, RefclockStatus("SHM 2", 1))
