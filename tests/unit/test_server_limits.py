@@ -276,6 +276,17 @@ def test_a_proxy_that_does_not_say_whom_it_forwards_for_is_limited_itself(
     assert statuses == [200, 200, 200, 429]
 
 
+@pytest.mark.parametrize("trusted", ["192.0.2.0/24", "::ffff:192.0.2.0/120", "::ffff:192.0.2.1"])
+@pytest.mark.parametrize("host", ["192.0.2.1", "::ffff:192.0.2.1"])
+def test_a_proxy_is_known_on_a_socket_that_takes_both_ipv4_and_ipv6(
+    trusted: str, host: str
+) -> None:
+    caller = Parts(limits=FEW).caller(host, trusted)
+    assert caller.proxy == host
+    assert caller.reception.caller("::ffff:198.51.100.1").proxy is None
+    assert caller.client("198.51.100.7, ::ffff:192.0.2.1") is caller.client("198.51.100.7")
+
+
 def test_a_proxy_that_is_no_address_is_named() -> None:
     with pytest.raises(ServerError, match="cannot trust proxy example: "):
         Parts().caller("127.0.0.1", "example")

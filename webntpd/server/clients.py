@@ -120,8 +120,6 @@ def share_of(host: str) -> str:
     address = address_of(host)
     if address is None:
         return UNKNOWN
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-        address = address.ipv4_mapped
     if address.is_loopback:
         return LOOPBACK
     if isinstance(address, ipaddress.IPv6Address):
@@ -138,9 +136,14 @@ def holders_of(share: str) -> tuple[str, ...]:
 
 
 def address_of(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """The address in what a proxy says of its client: some add the port (RFC 7239 §6)."""
+    """The address in a text, None if it is none; some proxies add the port (RFC 7239 §6).
+
+    That of an IPv4 client is IPv4, as well where an IPv6 socket takes such clients.
+    """
     try:
-        return ipaddress.ip_address(text.partition("%")[0])
+        address = ipaddress.ip_address(text.partition("%")[0])
     except ValueError:
         match = _WITH_PORT.fullmatch(text)
-    return None if match is None else address_of(match["ipv6"] or match["ipv4"])
+        return None if match is None else address_of(match["ipv6"] or match["ipv4"])
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return mapped or address

@@ -15,6 +15,9 @@ from webntpd.server.slots import Connection, Slot, Slots
 TLS_PRICE = 2
 """A TLS connection costs as much as so many requests: its handshake costs 50 times as much work."""
 
+MAPPED_PREFIX = 96
+"""Length of ::ffff:0:0/96, which has the IPv4 addresses in it (RFC 4291 §2.5.5.2)."""
+
 
 @dataclass(slots=True)
 class Caller:
@@ -127,6 +130,11 @@ class Reception:
 def network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
     """The network or single address that a text names. Raises ServerError."""
     try:
-        return ipaddress.ip_network(text, strict=False)
+        found = ipaddress.ip_network(text, strict=False)
     except ValueError as error:
         raise ServerError(f"cannot trust proxy {text}: {error}") from error
+    if isinstance(found, ipaddress.IPv6Network) and found.prefixlen >= MAPPED_PREFIX:
+        mapped = found.network_address.ipv4_mapped
+        if mapped is not None:
+            return ipaddress.IPv4Network((mapped, found.prefixlen - MAPPED_PREFIX))
+    return found
