@@ -142,6 +142,26 @@ async def test_a_worker_that_never_reports_is_killed_and_replaced(
     assert children() == before
 
 
+async def test_a_worker_that_cannot_be_started_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = children()
+    with monkeypatch.context() as failing:
+        failing.setattr(workers, "COMMAND", ("/nowhere/python",))
+        async with supervised(Supervision(first_delay=0.01, last_delay=0.05)) as port:
+            while len(caplog.messages) < 4:  # noqa: ASYNC110 - logging has no event
+                await trio.sleep(0.01)
+            failing.undo()
+            served = False
+            while not served:
+                with suppress(OSError, trio.BrokenResourceError):
+                    served = await sync_at(port)
+    assert caplog.messages[0] == (
+        "server worker 0 cannot be started: No such file or directory; another in 0.0 s"
+    )
+    assert children() == before
+
+
 WITH_STRAY_LINES = r"""
 import sys
 from webntpd import worker

@@ -102,16 +102,16 @@ class Workers:
         delay = first_delay
         while True:
             started = trio.current_time()
-            status = await self._run_one(number, listeners)
+            outcome = await self._run_one(number, listeners)
             if trio.current_time() - started > last_delay:
                 delay = first_delay
-            logger.error("server worker %d ended (%d); another in %.1f s", number, status, delay)
+            logger.error("server worker %d %s; another in %.1f s", number, outcome, delay)
             with resting(listeners if delay > first_delay else ()):
                 await trio.sleep(delay)
             delay = min(2 * delay, last_delay)
 
-    async def _run_one(self, number: int, listeners: Sequence[Listener]) -> int:
-        """Run one worker to its end, and return its exit status."""
+    async def _run_one(self, number: int, listeners: Sequence[Listener]) -> str:
+        """Run one worker to its end, and return in words how it went."""
         sockets = [(listener.socket.fileno(), listener.tls) for listener in listeners]
         start = partial(
             trio.run_process,
@@ -123,12 +123,17 @@ class Workers:
             deliver_cancel=self._stop,
         )
         async with trio.open_nursery() as nursery:
-            process: trio.Process = await nursery.start(start)
+            try:
+                process: trio.Process = await nursery.start(start)
+            except (OSError, RuntimeError) as error:  # RuntimeError: no more threads are allowed
+                return (
+                    f"cannot be started: {error.strerror if isinstance(error, OSError) else error}"
+                )
             nursery.start_soon(self._tell, process, sockets)
             nursery.start_soon(self._watch, number, process)
             status = await process.wait()
             nursery.cancel_scope.cancel()
-        return status
+        return f"ended ({status})"
 
     async def _stop(self, process: trio.Process) -> None:
         """End a worker's input, and it stops as gracefully as we would."""
