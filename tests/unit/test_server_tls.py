@@ -1,6 +1,8 @@
 """TLS: without sockets against OpenSSL's own client, and on sockets with httpx and others."""
 
+import errno
 import json
+import os
 import ssl
 from collections.abc import Callable
 from dataclasses import replace
@@ -283,6 +285,31 @@ async def test_the_keys_of_session_tickets_are_used_for_a_day(
         assert resumes(ticket(Peer(credentials, context=context)))
         assert before.ask(GET).startswith(b"HTTP/1.1 200 ")
         nursery.cancel_scope.cancel()
+
+
+async def test_ticket_keys_that_cannot_be_renewed_stay_for_another_day(
+    certificate: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    autojump_clock: trio.testing.MockClock,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def refuse(_: str) -> int:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    credentials = Credentials(certificate, None)
+    first = credentials.context
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(credentials.keep_renewing_ticket_keys)
+        with monkeypatch.context() as full:
+            full.setattr(os, "memfd_create", refuse)
+            await trio.sleep(TICKET_KEY_LIFE + 1)
+        assert credentials.context is first
+        await trio.sleep(TICKET_KEY_LIFE)
+        assert credentials.context is not first
+        nursery.cancel_scope.cancel()
+    assert caplog.messages == [
+        "the keys of session tickets stay in use for another day: Too many open files"
+    ]
 
 
 async def test_a_server_renews_the_keys_of_its_session_tickets(

@@ -75,7 +75,13 @@ class Credentials:
         """Use a new context, with new keys, every day."""
         while True:
             await trio.sleep(TICKET_KEY_LIFE)
-            self.use(self.pem)
+            try:
+                self.use(self.pem)
+            except OSError as error:  # out of descriptors or memory
+                reason = error.strerror
+                logger.warning(
+                    "the keys of session tickets stay in use for another day: %s", reason
+                )
 
     def _read(self) -> Pem:
         key = None if self._key is None else self._key.read_bytes()
