@@ -66,6 +66,25 @@ def test_the_longest_idle_connection_of_the_largest_holder_makes_room() -> None:
     assert found == [("192.0.2.1", 3.0), ("192.0.2.2", 1.0), ("192.0.2.1", 4.0)]
 
 
+def test_among_holders_of_equally_many_the_longest_idle_makes_room() -> None:
+    active = Fake("198.51.100.1", idle_since=1000.0)
+    flood = [Fake(f"192.0.2.{number}", idle_since=float(number)) for number in range(200)]
+    slots, places = filled([active, *flood])
+    for _ in flood:
+        victim = slots.longest_idle_of_the_largest()
+        assert victim is not active
+        slots.free(places.pop(victim))
+    assert slots.longest_idle_of_the_largest() is active
+
+
+def test_the_work_is_bounded_however_many_holders_have_equally_many() -> None:
+    connections = [Fake(f"10.0.{number >> 8}.{number & 255}") for number in range(4096)]
+    slots, places = filled(connections)
+    for _ in range(10):
+        slots.free(places[slots.longest_idle_of_the_largest()])
+    assert LOOKS < sum(each.looks for each in connections) <= 10 * LOOKS
+
+
 def test_many_networks_of_one_48_count_as_one() -> None:
     flood = [Fake(f"2001:db8:1:{number:x}::1", 9.0) for number in range(100)]
     others = [Fake("192.0.2.1", 1.0) for _ in range(60)]

@@ -9,10 +9,10 @@ step takes longer because there are more connections.
 """
 
 from itertools import islice
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 LOOKS = 64
-"""Connections of the largest holder among which the longest idle one is looked for."""
+"""Connections of the largest holders among which the longest idle one is looked for."""
 
 
 class Connection(Protocol):
@@ -64,16 +64,20 @@ class Slots:
     def longest_idle_of_the_largest(self) -> Connection:
         """The connection that makes room. There is at least one.
 
-        Of a large network it is one of the largest address in it that is found at once. What was
-        looked at and stays comes last when it is looked for again.
+        Several holders may be the largest ones. Of a large network it is a connection of the
+        largest address that is found at once. The connections that were looked at and stay come
+        last in the next search.
         """
-        holder = next(iter(self._by_count[self._most]))
-        looked = list(islice(holder.slots, LOOKS))
-        found = min(looked, key=lambda slot: (-len(slot.holders[0].slots), slot.connection.since))
-        for slot in looked:
+        largest = self._by_count[self._most]
+        looked = list(
+            islice(((holder, slot) for holder in largest for slot in holder.slots), LOOKS)
+        )
+        _, found = min(looked, key=_preference)
+        for holder, slot in looked:
             if slot is not found:
-                del holder.slots[slot]
-                holder.slots[slot] = None
+                _move_to_end(holder.slots, slot)
+        for holder in dict.fromkeys(holder for holder, _ in looked):
+            _move_to_end(largest, holder)
         return found.connection
 
     def _hold(self, slot: Slot, names: tuple[str, ...]) -> None:
@@ -105,3 +109,17 @@ class _Holder:
     def __init__(self, name: str) -> None:
         self.name = name
         self.slots: dict[Slot, None] = {}
+
+
+def _preference(candidate: tuple[_Holder, Slot]) -> tuple[int, float]:
+    """The least makes room: the one of the largest address, then the longest idle one."""
+    _, slot = candidate
+    return -len(slot.holders[0].slots), slot.connection.since
+
+
+K = TypeVar("K")
+
+
+def _move_to_end(keys: dict[K, None], key: K) -> None:
+    del keys[key]
+    keys[key] = None
