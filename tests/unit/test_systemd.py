@@ -15,6 +15,7 @@ from types import ModuleType
 import pytest
 
 from webntpd import __version__
+from webntpd.config.access import HIDDEN
 from webntpd.config.document import DEFAULT_SOCK
 
 ROOT = Path(__file__).parent.parent.parent
@@ -50,6 +51,17 @@ def test_the_last_word_on_system_calls_allows_to_read_the_clocks_state(unit: str
     assert allowed == "@system-service"
     assert set(denied.split()) == {"~@privileged", "@resources"}
     assert set(last.split()) == READS_THE_CLOCK
+
+
+@services
+def test_check_config_knows_the_directories_that_a_unit_hides(unit: str) -> None:
+    """As systemd.exec(5) has it."""
+    hides = {
+        "ProtectHome": {"/home", "/root", "/run/user"},
+        "PrivateTmp": {"/tmp", "/var/tmp"},
+    }
+    hidden = [each for key, each in hides.items() if settings(unit, key) == ["yes"]]
+    assert set(map(str, HIDDEN)) == set().union(*hidden)
 
 
 @services

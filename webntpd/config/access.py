@@ -21,8 +21,8 @@ from webntpd.server import ServerError, ServerParameters, check_server
 
 SERVICE_USER = "webntpd"
 """The `User=` of the units."""
-HIDDEN = (Path("/home"), Path("/root"), Path("/run/user"))
-"""The directories that `ProtectHome=yes` of the units hides."""
+HIDDEN = tuple(map(Path, ("/home", "/root", "/run/user", "/tmp", "/var/tmp")))  # noqa: S108 - names
+"""The directories that `ProtectHome=yes` and `PrivateTmp=yes` of the units hide."""
 OWN_REMEDY = "let its group read it: chgrp webntpd, chmod 640"
 REMEDY = "copy it to a directory such as /etc/webntpd, for the group webntpd to read"
 
