@@ -34,7 +34,7 @@ async def serve_callers(listeners: Iterable[trio.SocketListener], exchange: Exch
 
 
 async def converse(stream: trio.SocketStream, exchange: Exchange) -> None:
-    """Have the exchange and hang up. Whatever goes wrong costs this one client."""
+    """Have the exchange and hang up. A fault costs this client alone."""
     try:
         async with stream:
             with trio.move_on_after(TIME_LIMIT):

@@ -88,8 +88,8 @@ def complete(
     """The reading of an exchange that `reply` answered, or Rejected.
 
     `sent` is the token in the request, `local_precision` our clock's own in seconds (RFC 5905
-    §7.3). `has_echoed` says that an earlier reply of this server echoed its token, so that this one
-    must, too: otherwise whoever cannot see the requests could forge replies without a token.
+    §7.3). `has_echoed` says that an earlier reply of this server echoed its token. So this one
+    must: otherwise an attacker who cannot see the requests could forge replies without a token.
     `pst_ns` is the instant at which `reply` left, as a later reply told: it counts only together
     with `rt`.
     """

@@ -40,7 +40,7 @@ class StatisticsParameters:
 
 
 class StatisticsLog:
-    """Takes snapshots, and writes what is new in them. A disk that hangs holds up nobody else."""
+    """Takes snapshots, and writes the lines that are new. A disk that hangs holds up only this."""
 
     def __init__(self, parameters: StatisticsParameters) -> None:
         self._directory = parameters.directory
@@ -75,7 +75,7 @@ class StatisticsLog:
 
 
 class DayFiles:
-    """The files of a directory. A trouble is logged when it comes, when it changes and goes.
+    """The files of a directory. A trouble is logged when it comes, changes and goes.
 
     One thread at a time may write.
     """

@@ -126,7 +126,7 @@ class Slot(Generic[P]):
                 await self._service(running.parameters, task_status=readiness)
             except Exception as error:
                 if readiness.reported or not isinstance(error, fatal):
-                    readiness.started()  # whoever waits for the service goes on without it
+                    readiness.started()  # change() goes on without the service
                     raise
                 refused = error
 

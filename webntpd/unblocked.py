@@ -1,7 +1,7 @@
-"""Log handlers that hold up nobody when their reader stalls.
+"""Log handlers that do not hold up the program when their reader stalls.
 
-A line for which there is no room waits, and a thread writes what waits once there is room again.
-So many lines may wait; later ones are lost, and a line in their place says how many.
+A line for which there is no room waits. A thread writes the waiting lines once there is room again.
+At most MOST_WAITING lines wait; later ones are lost, and a line in their place says how many.
 """
 
 import logging
@@ -12,7 +12,7 @@ from threading import RLock, Thread
 from typing import Protocol
 
 MOST_WAITING = 1000
-"""Lines that wait."""
+"""Most lines that wait."""
 FLUSH_LIMIT = 1.0
 """How long the end of the program waits for them to be written, s."""
 PIECE = 1024
@@ -55,7 +55,7 @@ class UnblockedHandler(logging.Handler):
                 self._start_thread()
 
     def flush(self) -> None:
-        """Let what waits be written, for a limited time."""
+        """Wait until the waiting lines are written, but no longer than FLUSH_LIMIT."""
         if thread := self._thread:
             thread.join(FLUSH_LIMIT)
 
@@ -98,8 +98,8 @@ class StreamHandler(UnblockedHandler):
     def __init__(self, stream: Writable) -> None:
         super().__init__()
         self._stream = stream
+        # A record that is written in part, and its number of characters that are written.
         self._begun: tuple[logging.LogRecord | None, int] = None, 0
-        # A record of which only so many characters found room.
 
     def put(self, record: logging.LogRecord, *, wait: bool) -> bool:
         text = self.format(record) + "\n"

@@ -1,7 +1,7 @@
 """Whether the service can use the files that a configuration names.
 
-An administrator checks the configuration as root, who may read every file. The service runs as a
-user who may not. So root has the files read by a child process that has become that user.
+An administrator checks the configuration as root, which may read every file. The service's user
+may not. So root has a child process read the files, which has become that user.
 """
 
 import json
@@ -29,7 +29,7 @@ REMEDY = "copy it to a directory such as /etc/webntpd, for the group webntpd to 
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """The user as whom this process runs, and the directories that the service cannot see."""
+    """The user of this process, and the directories that the service cannot see."""
 
     user: str
     hidden: tuple[Path, ...] = ()

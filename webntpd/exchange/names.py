@@ -1,7 +1,7 @@
-"""Looks up the addresses of names, so that a resolver that hangs costs its own name only.
+"""Looks up the addresses of names. A lookup that hangs holds up no other name.
 
-getaddrinfo(3) cannot be cancelled: a lookup that was given up on keeps its thread to the end. So
-each name has one thread at most, and none of those that trio lends to everything else.
+getaddrinfo(3) cannot be cancelled: a lookup that was given up keeps its thread until it ends. So
+each name has a thread of its own, at most one, and takes none of trio's 40.
 """
 
 import socket
@@ -15,7 +15,7 @@ class Resolver(trio.abc.HostnameResolver):
     """For trio.socket.set_custom_hostname_resolver()."""
 
     def __init__(self) -> None:
-        # A lookup holds on to its limiter.
+        # A limiter lives as long as a lookup uses it.
         self._limiters: WeakValueDictionary[object, trio.CapacityLimiter] = WeakValueDictionary()
 
     async def getaddrinfo(

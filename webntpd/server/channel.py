@@ -40,8 +40,8 @@ class Channel:
     """A client's socket and its conversation.
 
     `changed` says that `closed` is new, or that epoll is to be asked anew for `interest`; the
-    reactor resets it. `since` is when the client last got on, on trio's clock, and `caller` is who
-    it counts towards.
+    reactor resets it. `since` is the time of the client's last progress, on trio's clock; `caller`
+    is the other end.
     """
 
     __slots__ = (

@@ -63,7 +63,7 @@ class Client:
         return self.connections >= self._most_connections
 
     def admit(self, requests: int = 1) -> bool:
-        """Count a request, or what costs as much as several, unless that is too much."""
+        """Count that many requests, and return True, unless that is too much."""
         now_ns = self._now_ns()
         empty_ns = max(self._empty_ns, now_ns) + requests * self._interval_ns
         if empty_ns - now_ns > self._burst_ns:
@@ -93,7 +93,7 @@ class Clients:
     def find_limited(self, host: str) -> Client:
         """The client of an address, of this machine's too.
 
-        Those who come when too many are known share one client's share.
+        Beyond MAX_ADDRESSES, all further addresses share one client.
         """
         share = share_of(host)
         client = self._known.get(share)
@@ -114,7 +114,7 @@ class Clients:
 
 @lru_cache(maxsize=4096)
 def share_of(host: str) -> str:
-    """Whose share of the server an address uses: its own, or that of its IPv6 /64."""
+    """The share of the server that an address uses: its own, or that of its IPv6 /64."""
     if not host:  # a Unix socket's
         return LOOPBACK
     address = address_of(host)

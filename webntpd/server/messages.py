@@ -1,7 +1,7 @@
-"""What the server's processes tell each other: task and news one way, reports the other.
+"""The messages between the server's processes: task and news to a worker, its reports back.
 
-A task and news come as pickles over a worker's standard input, each after its length. A report is a
-line of JSON on its standard output, with all of its counters: one that is lost costs nothing.
+Task and news are pickles on the worker's standard input, each after its length. A report is a line
+of JSON on its standard output with all of its counters, so a report that is lost costs nothing.
 """
 
 import json
@@ -20,7 +20,7 @@ from webntpd.server.parameters import ServerParameters
 PERIOD = 1.0
 """Time between two reports of a worker, s."""
 MOST_LINE = 4096
-"""Bytes of a line: of a longer one the end counts."""
+"""Bytes of a line; of a longer one the last ones are kept."""
 
 _LENGTH = 4  # bytes before each message to a worker
 _COUNTERS = {field.name for field in fields(Counters)}
@@ -28,9 +28,9 @@ _COUNTERS = {field.name for field in fields(Counters)}
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """What may change while a worker runs; `pem` is the certificate that was last good.
+    """The settings that may change while a worker runs; `pem` is the last good certificate.
 
-    A worker does not read the files: what they hold may be bad by the time that it starts.
+    A worker does not read the files: they may be bad by the time that it starts.
     """
 
     leap_list: LeapList | None
@@ -40,7 +40,7 @@ class News:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What a worker is to do: `sockets` are inherited descriptors, and whether TLS is spoken."""
+    """A worker's task: `sockets` are inherited descriptors, each with whether it speaks TLS."""
 
     parameters: ServerParameters
     clock: Clock
@@ -64,7 +64,7 @@ async def unpacked(stream: trio.abc.ReceiveStream) -> AsyncGenerator[object, Non
             end = _LENGTH + int.from_bytes(data[:_LENGTH])
             if len(data) < end:
                 break
-            # From the process that started this one, over a pipe that nobody else has.
+            # From the process that started this one, over a pipe that no other process has.
             yield pickle.loads(data[_LENGTH:end])  # noqa: S301
             data = data[end:]
 

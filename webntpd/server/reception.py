@@ -1,8 +1,8 @@
-"""Who is at the other end of a connection: a client, or a proxy that speaks for its clients.
+"""The other end of a connection: a client, or a proxy that speaks for its clients.
 
-A connection is paid for before anything is read from it, and the price includes one request. So a
-client that connects anew for every request pays no more than one that stays, and one that is over
-its rate is turned away before it costs more than that.
+A client pays for a connection before anything is read from it, and the price includes one request.
+So a client that connects anew for every request pays no more than one that stays. A client over
+its rate is turned away before it costs more than the accept.
 """
 
 import ipaddress
@@ -13,7 +13,7 @@ from webntpd.server.parameters import ServerError
 from webntpd.server.slots import Connection, Slot, Slots
 
 TLS_PRICE = 2
-"""A TLS connection costs as much as so many requests: its handshake costs 50 times as much work."""
+"""Price of a TLS connection, requests. Its handshake takes 50 times the work of one."""
 
 MAPPED_PREFIX = 96
 """Length of ::ffff:0:0/96, which has the IPv4 addresses in it (RFC 4291 §2.5.5.2)."""
@@ -104,16 +104,16 @@ class Reception:
         self._networks = [network(each) for each in trusted if each != "unix"]
 
     def caller(self, host: str) -> Caller:
-        """Who connects from an address, which is empty for a Unix socket."""
+        """The caller that connects from an address, which is empty for a Unix socket."""
         if self._is_trusted(host) if host else self._unix:
             return Caller(self, None, proxy=host)
         return Caller(self, self.clients.find(host))
 
     def client_of(self, forwarded_for: str) -> Client | None:
-        """Who is behind our proxies.
+        """The client behind our proxies.
 
-        Each appends whom it got the request from. So the last entry that is none of ours is the
-        client, and what stands before it is what the client wants us to believe.
+        Each proxy appends the address that it got the request from. So the last entry that is no
+        proxy of ours is the client. The client itself wrote the entries before it.
         """
         *others, host = (entry.strip() for entry in forwarded_for.split(","))
         while others and self._is_trusted(host):

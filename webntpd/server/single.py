@@ -94,7 +94,7 @@ class Server:
 
 
 def check_server(parameters: ServerParameters) -> None:
-    """Raise ServerError if a server cannot start with these parameters, whoever has its ports."""
+    """Raise ServerError if no server can start with these parameters, even with its ports free."""
     _credentials(parameters)
 
 

@@ -1,4 +1,4 @@
-"""Who holds the server's connections, and which one makes room when there are too many.
+"""The holders of the server's connections, and the connection that makes room for another.
 
 A connection counts towards each of its holders: its address or IPv6 /64, and an IPv6 /48. The
 longest idle connection of the largest holder makes room. So a client that opens many connections,
@@ -16,7 +16,7 @@ LOOKS = 64
 
 
 class Connection(Protocol):
-    """What is known here of a connection: its descriptor, and since when it has been idle, s."""
+    """A connection has a descriptor, and has been idle since `since`, s."""
 
     since: float
 

@@ -8,10 +8,10 @@ whenever there are any; it reports its counters on standard output, and is kille
 any more; and it stops when its input ends, which it also does when this process dies.
 
 Limits hold in each worker by itself. That of all connections is divided by their number, and so is
-that of the connections of one address, with a margin: the kernel spreads them by chance, and who
-keeps to the limit should hardly ever be refused for that. What an address may send is not divided:
-all that comes over one connection comes to one worker, and would be held to a fraction of what is
-configured. So an address that has connections to N workers may send N times as much.
+that of the connections of one address, with a margin: the kernel spreads them by chance, and a
+client within the limit should hardly ever be refused for that. The rate of an address is not
+divided: all that comes over one connection comes to one worker, and would be held to a fraction of
+the configured rate. So an address that has connections to N workers may send N times as much.
 """
 
 import logging
@@ -48,7 +48,7 @@ class Supervision:
     One that ended is replaced after `first_delay` s, then each time after twice as long, up to
     `last_delay`. One that hangs is killed: it has missed as many reports as `patience` says, or
     `first_patience` if it never reported, as on a slow machine it takes long to load. They are
-    counted rather than timed: a machine that was suspended takes nobody for hung.
+    counted rather than timed, so that no worker counts as hung after the machine was suspended.
     """
 
     first_delay: float = 0.5
