@@ -76,3 +76,16 @@ async def test_a_name_that_hangs_has_one_thread_however_often_it_is_asked_for(
     with trio.fail_after(LIMIT), pytest.raises(socket.gaierror, match="Temporary failure"):
         await trio.socket.getaddrinfo("peer.example", 80)
     assert hanging.asked == {b"peer.example": 2}
+
+
+async def test_a_lookup_for_which_there_is_no_thread_fails_as_one_that_gets_no_answer(
+    hanging: Hanging, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    trio.socket.set_custom_hostname_resolver(Resolver())
+    await give_up_on(*(f"peer{number}.example" for number in range(3 * PEERS)))  # no thread is idle
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with pytest.raises(socket.gaierror, match="can't start new thread"):
+        await trio.socket.getaddrinfo("good.example", 80)

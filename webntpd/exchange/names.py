@@ -22,11 +22,14 @@ class Resolver(trio.abc.HostnameResolver):
         self, host: bytes | None, port: bytes | str | int | None, *hints: int
     ) -> list[Any]:
         limiter = self._limiters.setdefault(host, trio.CapacityLimiter(1))
-        return await trio.to_thread.run_sync(
-            lambda: socket.getaddrinfo(host, port, *hints),
-            abandon_on_cancel=True,
-            limiter=limiter,
-        )
+        try:
+            return await trio.to_thread.run_sync(
+                lambda: socket.getaddrinfo(host, port, *hints),
+                abandon_on_cancel=True,
+                limiter=limiter,
+            )
+        except RuntimeError as error:  # the system allows no more threads
+            raise socket.gaierror(socket.EAI_AGAIN, str(error)) from error
 
     async def getnameinfo(self, *_: object) -> tuple[str, str]:
         """Nothing here asks for names of addresses."""
