@@ -247,6 +247,16 @@ def test_the_client_is_the_last_in_a_chain_that_is_no_proxy_of_ours(
     assert caller.client(forwarded_for) is not None
 
 
+def test_what_a_proxy_says_of_its_client_is_not_kept_unless_it_is_short() -> None:
+    caller = Parts().caller("10.1.2.3", "10.0.0.0/8")
+    share_of.cache_clear()
+    for number in range(100):
+        assert caller.client(f"{number:08000}") is caller.reception.clients.find(UNKNOWN)
+    assert share_of.cache_info().currsize == 1
+    longest = "[2001:0db8:0001:0002:0003:0004:192.168.100.100%interface-name01]:65535"
+    assert caller.client(longest) is caller.reception.clients.find("2001:db8:1:2::")
+
+
 def test_what_two_headers_say_is_one_chain() -> None:
     conversation = connection(Parts(limits=FEW), "10.1.2.3", "10.0.0.0/8")
     statuses = []

@@ -15,6 +15,9 @@ from webntpd.server.slots import Connection, Slot, Slots
 TLS_PRICE = 2
 """Price of a TLS connection, requests. Its handshake takes 50 times the work of one."""
 
+MAX_ADDRESS = 80
+"""Longest address of a client that a proxy may name, characters: an IPv6 one with zone and port.
+Addresses are cached, and other text in their place may have thousands of characters."""
 MAPPED_PREFIX = 96
 """Length of ::ffff:0:0/96, which has the IPv4 addresses in it (RFC 4291 §2.5.5.2)."""
 
@@ -118,7 +121,7 @@ class Reception:
         *others, host = (entry.strip() for entry in forwarded_for.split(","))
         while others and self._is_trusted(host):
             host = others.pop()
-        return self.clients.find(host or UNKNOWN)
+        return self.clients.find(host if 0 < len(host) <= MAX_ADDRESS else UNKNOWN)
 
     def _is_trusted(self, host: str) -> bool:
         if not self._networks:
