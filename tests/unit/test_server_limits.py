@@ -111,6 +111,14 @@ def test_the_price_of_a_connection_includes_one_request() -> None:
     assert [caller.admits(caller.direct) for _ in range(4)] == [True, True, True, False]
 
 
+def test_a_burst_of_one_request_is_enough_for_a_tls_connection() -> None:
+    parts = Parts(limits=replace(FEW, request_burst=1))
+    reception = parts.caller("192.0.2.7").reception
+    assert [reception.caller("192.0.2.7").pay(tls=True) for _ in range(2)] == [True, False]
+    parts.monotonic_ns += NS_PER_S // 2
+    assert reception.caller("192.0.2.7").pay(tls=True)
+
+
 def test_connections_without_requests_are_limited_as_requests_are() -> None:
     parts = Parts(limits=FEW)
     reception = parts.caller("192.0.2.7").reception

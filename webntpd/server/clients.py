@@ -63,9 +63,15 @@ class Client:
         return self.connections >= self._most_connections
 
     def admit(self, requests: int = 1) -> bool:
-        """Count that many requests, and return True, unless that is too much."""
+        """Count that many requests, and return True, unless that is too much.
+
+        More than a burst counts as one burst: it would never be admitted.
+        """
         now_ns = self._now_ns()
-        empty_ns = max(self._empty_ns, now_ns) + requests * self._interval_ns
+        cost_ns = self._interval_ns
+        if requests != 1:
+            cost_ns = min(requests * cost_ns, self._burst_ns)
+        empty_ns = max(self._empty_ns, now_ns) + cost_ns
         if empty_ns - now_ns > self._burst_ns:
             return False
         self._empty_ns = empty_ns
