@@ -1,7 +1,7 @@
 """Listeners whose clients are not trusted: each has one exchange, and a bounded time for it.
 
-How many come at once is limited as well, so that nobody else notices whatever one of them does.
-What a client may send is for the exchange to limit.
+Their number at a time is limited as well, so that one client holds up no other one. The exchange
+limits what a client may send.
 """
 
 import logging
@@ -12,7 +12,7 @@ import trio
 logger = logging.getLogger(__name__)
 
 CALLERS = 16
-"""At once; whoever comes when there are so many is hung up on."""
+"""Most clients at a time; further ones are hung up on."""
 TIME_LIMIT = 5.0
 """From connecting to the reply being taken, s."""
 

@@ -158,7 +158,7 @@ def _socket_path(path: Path) -> Path:
 
 
 def user_number(text: str) -> int:
-    """The number of a user, of whom the name or the number is given. Raises ValueError."""
+    """The number of the user with that name or number. Raises ValueError."""
     if text.isascii() and text.isdecimal():
         return int(text)
     try:

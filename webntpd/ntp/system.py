@@ -179,7 +179,7 @@ class System:
 
         intersection = select(candidates, len(candidates) + undecided)
         if intersection is None and undecided:
-            return nothing(NoEstimate.WAITING)  # nobody is outvoted yet
+            return nothing(NoEstimate.WAITING)  # no peer is outvoted yet
         tallies |= dict.fromkeys(fit, Tally.FALSETICKER)
         if intersection is None:
             return nothing(NoEstimate.NO_MAJORITY if candidates else NoEstimate.NO_PEER)

@@ -121,7 +121,7 @@ class Channel:
                 self.changed = True  # there may be more, of which epoll will not speak again
         except BlockingIOError:
             pass
-        except OSError:  # the client is gone, and there is nobody left to tell
+        except OSError:  # the client is gone
             self.close()
 
     def stop(self, now: float) -> None:

@@ -1,8 +1,8 @@
 """One client's conversation without its socket: HTTP first, a WebSocket perhaps after it.
 
-Bytes are fed in with the time at which they arrived, and bytes to send come out. Nothing is ever
-raised, whatever is fed. What is kept is bounded by what was fed last, and what comes out at a time
-is less than 64 KiB: what is behind that waits until it was sent.
+Bytes are fed in with the time at which they arrived, and bytes to send come out. No input makes it
+raise. It keeps at most the beginning of one request, and returns less than 64 KiB at a time: the
+rest of the input waits until that is sent.
 
 Most requests are answered from memory (see remembered.py). A parser is made for what is not known
 there, and dropped where the next request may begin: an idle connection holds none.

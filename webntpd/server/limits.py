@@ -1,4 +1,4 @@
-"""What one client, and all of them together, may ask of the server."""
+"""The limits on what the server does for one client, and for all together."""
 
 from dataclasses import dataclass
 

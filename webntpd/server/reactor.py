@@ -30,7 +30,7 @@ MAX_EVENTS = 512
 MAX_ACCEPTS = 64
 """Connections accepted from a listener in one pass."""
 SLICE = 0.001
-"""How long is worked before the other tasks get their turn, s, and for one client more."""
+"""Longest run between two checkpoints, s; the client in hand is finished first."""
 TICK = 1.0
 """Time between two looks at the deadlines, s."""
 

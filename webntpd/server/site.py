@@ -37,6 +37,6 @@ class Site:
         self.remembered = Remembered(time, cross_origin, limits, counters)
 
     def refresh(self, now_ns: int) -> None:
-        """To be called before requests are served: what is said for a second may have ended."""
+        """Call before serving: drops replies cached for a second that is over."""
         if self.time.refresh(now_ns):
             self.remembered.forget_second()
