@@ -72,6 +72,17 @@ async def test_a_socket_in_use_whose_backlog_is_full_holds_up_nothing(place: Pat
     assert mode(place) is not None
 
 
+def test_a_socket_that_cannot_be_removed_keeps_nothing_else_open(place: Path) -> None:
+    other = place.with_name("other")
+    listeners = trio.run(listen, [f"unix:{place}", f"unix:{other}"])
+    place.unlink()
+    place.mkdir()  # which unlink(2) refuses, as it does where the directory is read-only
+    for listener in listeners:
+        listener.close()
+    assert [each.socket.fileno() for each in listeners] == [-1, -1]
+    assert not other.exists()
+
+
 def test_a_file_in_the_place_of_a_socket_is_left_alone(place: Path) -> None:
     place.write_text("precious")
     with pytest.raises(ServerError, match=f"unix:{place}: address already in use"):

@@ -50,7 +50,8 @@ class Listener:
     def close(self) -> None:
         self.socket.close()
         if self.file is not None:
-            self.file.unlink(missing_ok=True)
+            with suppress(OSError):  # the next server removes it
+                self.file.unlink()
 
 
 async def listen(addresses: Iterable[str], *, tls: bool = False, copies: int = 1) -> list[Listener]:
