@@ -269,3 +269,11 @@ def test_a_directory_is_no_certificate(tmp_path: Path, write: Write) -> None:
     assert f"[server] certificate: is a directory, and must be a file: {str(tmp_path)!r}" in str(
         caught.value
     )
+
+
+def test_a_pipe_is_no_certificate(tmp_path: Path, write: Write) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)  # reading it would hang
+    with pytest.raises(ConfigError) as caught:
+        load(write(tls(pipe)))
+    assert f"[server] certificate: is no regular file: {str(pipe)!r}" in str(caught.value)

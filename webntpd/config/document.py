@@ -146,6 +146,8 @@ def _existing_file(path: Path) -> Path:
         raise ValueError(f"there is no such file: {str(path)!r}") from error
     if stat.S_ISDIR(mode):
         raise ValueError(f"is a directory, and must be a file: {str(path)!r}")
+    if not stat.S_ISREG(mode):
+        raise ValueError(f"is no regular file: {str(path)!r}")
     return path
 
 
