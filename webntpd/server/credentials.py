@@ -78,9 +78,8 @@ class Credentials:
             try:
                 self.use(self.pem)
             except OSError as error:  # out of descriptors or memory
-                reason = error.strerror
                 logger.warning(
-                    "the keys of session tickets stay in use for another day: %s", reason
+                    "the keys of session tickets stay in use for another day: %s", error.strerror
                 )
 
     def _read(self) -> Pem:
