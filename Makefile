@@ -37,7 +37,7 @@ PYTEST = $(BIN)/pytest --numprocesses=$(shell expr $$(nproc) + 1) --dist=workste
 test: $(READY)   ## the tests; those that lack a program are skipped
 	$(PYTEST)
 
-test-system: $(BENCH)  ## the tests that run real programs, of which all must be there (.ci/run; needs root)
+test-system: $(BENCH)  ## the tests that run real programs; all must be installed (.ci/run; needs root)
 	CI=true $(PYTEST) -m system
 
 test-bare: $(READY)  ## the README's two commands in a bare Debian 12 or 13 (RELEASE=trixie; needs root)
@@ -46,7 +46,7 @@ test-bare: $(READY)  ## the README's two commands in a bare Debian 12 or 13 (REL
 test-oldest:     ## the tests with the oldest supported versions, those of Debian 13
 	$(MAKE) test VENV=.venv-oldest PINS=requirements/oldest.txt
 
-# By their first lines: interpreters, and what the completions say of themselves.
+# The files whose first line names a shell, and the completions, whose first line has a mode line.
 SHELL_SCRIPTS = $(shell git grep --untracked -nIE '^\#!.*[/ ](ba|da)?sh\b|-\*- shell-script -\*-' | sed -n 's/:1:.*//p')
 
 lint: $(READY)   ## ruff: rules and format; shellcheck

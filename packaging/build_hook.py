@@ -1,4 +1,4 @@
-"""Has hatchling put webntpd.toml(5), which is made from etc/webntpd.toml, into the wheel."""
+"""A hook of hatchling: it makes webntpd.toml(5) from etc/webntpd.toml for the wheel."""
 
 import subprocess
 import sys

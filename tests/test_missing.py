@@ -66,7 +66,7 @@ def test_ci_installs_every_package_that_a_skipped_test_names() -> None:
     assert named <= words
 
 
-def test_no_test_sees_what_is_meant_for_a_service_or_a_client(tmp_path: Path) -> None:
+def test_no_test_sees_variables_for_a_service_or_a_client(tmp_path: Path) -> None:
     inherited = dict.fromkeys(("NOTIFY_SOCKET", "LISTEN_FDS", "HTTPS_PROXY", "WEBNTPD_CONFIG"), "1")
     done = pytest_run(tmp_path, PEEKING, **inherited)
     assert done.returncode == 0, done.stdout

@@ -154,9 +154,9 @@ machine's; replies say whether the kernel holds it to be synchronised.
 """
 
 CHECK = """
-Prints one line for each fault, with file, key and reason. Root checks whether
-the user webntpd, as whom the service runs, can read the certificates and keys;
-any other user checks that for itself.
+Prints one line for each fault, with file, key and reason. The service runs as
+the user webntpd: root checks that this user can read the certificates and keys.
+Any other user checks that with its own rights.
 """
 
 CONSUMER = f"""
@@ -174,8 +174,8 @@ Each peer is drawn with the bound of its offset's error. Needs matplotlib.
 
 INSTALL_UNIT = """
 Writes the units to /etc/systemd/system, and /etc/webntpd.toml unless it exists,
-links manual pages and completions below /usr/local/share, and says what to do
-next. Needs root. A distribution's package has its units.
+links manual pages and completions below /usr/local/share, and prints the next
+steps. Needs root. A distribution's package has its units.
 """
 
 UNINSTALL_UNIT = """

@@ -1,7 +1,7 @@
 """Listeners whose clients are not trusted: each has one exchange, and a bounded time for it.
 
-Their number at a time is limited as well, so that one client holds up no other one. The exchange
-limits what a client may send.
+The number of clients at once is limited, too, so no client can hold up the rest of the program.
+The exchange limits the size of what a client sends.
 """
 
 import logging
@@ -12,7 +12,7 @@ import trio
 logger = logging.getLogger(__name__)
 
 CALLERS = 16
-"""Most clients at a time; further ones are hung up on."""
+"""Most clients at once; the connection of a further one is closed."""
 TIME_LIMIT = 5.0
 """From connecting to the reply being taken, s."""
 
@@ -34,7 +34,7 @@ async def serve_callers(listeners: Iterable[trio.SocketListener], exchange: Exch
 
 
 async def converse(stream: trio.SocketStream, exchange: Exchange) -> None:
-    """Have the exchange and hang up. A fault costs this client alone."""
+    """Have the exchange and close the connection. A failure ends only this connection."""
     try:
         async with stream:
             with trio.move_on_after(TIME_LIMIT):
@@ -42,6 +42,6 @@ async def converse(stream: trio.SocketStream, exchange: Exchange) -> None:
     except trio.BrokenResourceError:
         pass  # the client is gone
     except OSError as error:
-        logger.warning("a client was hung up on: %s", error)
+        logger.warning("the connection of a client failed: %s", error)
     except Exception:
-        logger.exception("a client was hung up on by a fault of ours")
+        logger.exception("a fault in webntpd ended the connection of a client")

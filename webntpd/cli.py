@@ -15,9 +15,8 @@ from webntpd.terminal import hang_up, output_fault
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; the exit code. Wrong arguments raise SystemExit(2), as argparse does."""
-    arguments = make_parser().parse_args(argv)
     try:
-        code = run(arguments)
+        code = run(parsed(argv))
         sys.stdout.flush()
     except BrokenPipeError:
         hang_up()
@@ -30,6 +29,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"webntpd: {fault}", file=sys.stderr)
         return Exit.FAILED
     return code
+
+
+def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
+    """The arguments. Raises SystemExit after a help text, and OSError if that cannot be written."""
+    try:
+        return make_parser().parse_args(argv)
+    finally:
+        sys.stdout.flush()
 
 
 def run(arguments: argparse.Namespace) -> int:

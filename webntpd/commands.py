@@ -134,7 +134,7 @@ def daemon(
 
 
 def run_trio(function: Callable[..., Awaitable[T]], *arguments: object) -> T:
-    """As trio.run(), with our resolver, and a single exception without the groups around it."""
+    """As trio.run(), with our resolver. An exception is raised without the groups around it."""
 
     async def run() -> T:
         trio.socket.set_custom_hostname_resolver(Resolver())
@@ -238,8 +238,8 @@ Then, with servers named in /etc/webntpd.toml:
     {command} check-config
     systemctl enable --now webntpd"""
 UNITS_REMOVED = """
-What stays is the administrator's: /etc/webntpd.toml and /etc/webntpd-server.toml, the user
-webntpd, /var/lib/webntpd and /var/log/webntpd. Restart the consumer of a socket."""
+These stay: /etc/webntpd.toml and /etc/webntpd-server.toml, the user webntpd, /var/lib/webntpd
+and /var/log/webntpd. If a consumer makes a socket for webntpd, restart it."""
 NO_UNITS = "there are no units that install-unit has written"
 
 
@@ -252,7 +252,7 @@ def install_unit(_arguments: argparse.Namespace) -> int:
 
 
 def uninstall_unit(_arguments: argparse.Namespace) -> int:
-    """Stop what runs, remove the files, and have systemd forget them."""
+    """Stop the services, remove the files, and have systemd reload its units."""
     services = [path.name for path in units.installed() if path.suffix in (".service", ".socket")]
     if services:
         _systemctl("stop", *services)
@@ -267,7 +267,7 @@ def uninstall_unit(_arguments: argparse.Namespace) -> int:
 
 
 def _systemctl(*arguments: str) -> None:
-    """Raises UnitError where it fails; where systemd does not run there is nothing to tell it."""
+    """Call systemctl, if systemd runs here. Raises UnitError if the call fails."""
     program = shutil.which("systemctl")
     if program is None or not Path("/run/systemd/system").is_dir():
         return

@@ -31,8 +31,9 @@ MAX_CHRONY_POLL = 6
 REACHABLE_POLLS = 2
 """log2 of the polls within which a sample must come, with room for one that is lost."""
 LEAST_NTPD_POLL = 3
+"""Shortest poll of ntpd for a refclock, log2 s."""
 MAX_NTPD_POLL = 17
-"""ntpd polls no refclock more often than the first or more seldom than the second, log2 s."""
+"""Longest poll of ntpd for a refclock, log2 s."""
 LEAST_NTPD_RS_PRECISION = 5e-3
 """s: ntpd-rs takes a sample's time of arrival for that of its measurement."""
 NTPD_RS_PRECISION_SINCE = (1, 5)
@@ -119,9 +120,7 @@ def consumer_lines(config: Config, consumer: Consumer, facts: Facts) -> list[str
             lines.append(f"# what {output.spec.peer} measures")
         lines += written or [f"# {consumer} cannot read {name(output)}"]
     if not usable:
-        raise ConsumerError(
-            f"{consumer} reads {READS[consumer]}, and there is no such [[refclock]]"
-        )
+        raise ConsumerError(f"no [[refclock]] suits {consumer}: it needs {NEEDS[consumer]}")
     return [*lines, *FOOTERS.get(consumer, ())]
 
 
@@ -203,10 +202,10 @@ def chrony_poll(peers: list[PeerSpec]) -> int:
 
 
 def ntpd_poll(peers: list[PeerSpec]) -> int:
-    """log2 of how often ntpd and NTPsec look for a sample.
+    """The poll of ntpd and NTPsec, log2 s: twice the longest poll of the peers.
 
-    They count a poll without a sample as a failure, and a peer's interval may be longer than its
-    poll by `ntp.poll.SPREAD`. So they look half as often as the peer that is asked least often.
+    ntpd and NTPsec count a poll without a sample as a failure. A peer's interval may be longer than
+    its poll by `ntp.poll.SPREAD`, so an equal poll would miss samples.
     """
     maxpoll = max((peer.peer.maxpoll for peer in peers), default=DEFAULT_POLLS[1])
     return min(max(maxpoll + 1, LEAST_NTPD_POLL), MAX_NTPD_POLL)
@@ -290,11 +289,11 @@ WRITERS: dict[Consumer, Callable[[Output], Iterator[str]]] = {
     Consumer.NTPD: ntpd,
     Consumer.NTPD_RS: ntpd_rs,
 }
-READS = {
-    Consumer.CHRONY: 'type = "shm" and type = "sock"',
-    Consumer.NTPSEC: 'type = "shm" alone',
-    Consumer.NTPD: 'type = "shm" alone',
-    Consumer.NTPD_RS: f'type = "sock" alone, with a path of its own: path = "{NTPD_RS_SOCK}"',
+NEEDS = {
+    Consumer.CHRONY: 'type = "shm" or type = "sock"',
+    Consumer.NTPSEC: 'type = "shm"',
+    Consumer.NTPD: 'type = "shm"',
+    Consumer.NTPD_RS: f'type = "sock" with path = "{NTPD_RS_SOCK}"',
 }
 FOOTERS = {
     Consumer.NTPSEC: (

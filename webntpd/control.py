@@ -78,10 +78,10 @@ def reply_to(request: bytes, status: Status | None) -> bytes:
 
 
 def view_asked(request: bytes) -> str | None:
-    """The name of the view that is asked for; None if the request is none."""
+    """The name of the requested view; None if the request is invalid."""
     try:
         name = json.loads(request)["view"]
-    # It may be no JSON, too deep a JSON, no object, or one without a view.
+    # It is no JSON, JSON that is too deep, no object, or an object without a view.
     except (ValueError, RecursionError, TypeError, KeyError):
         return None
     return name if isinstance(name, str) and name in VIEWS else None

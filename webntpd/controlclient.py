@@ -13,7 +13,7 @@ from webntpd.paths import CONTROL_VARIABLE, DEFAULT_CONTROL
 TIMEOUT = 10.0
 """More than the daemon allows for a request, s: one that says nothing for so long is stuck."""
 PATIENCE = 10.0
-"""How long whoever is hung up on comes again, s: a silent client keeps its place for less."""
+"""How long to retry while the daemon closes our connection, s: a silent client has less time."""
 PAUSE = 0.1
 CHUNK = 65536
 

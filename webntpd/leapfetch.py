@@ -1,8 +1,7 @@
 """Fetches a newer leap-seconds list when the one at hand is about to expire.
 
-A download replaces nothing unless it is a whole list (its own SHA-1 says so), tells the history
-that everybody knows, agrees with the list at hand, is good for longer than it, and claims no more
-than a year of it.
+A download is used only if it is a whole list (its own SHA-1 says so), has the known history, agrees
+with the list at hand, expires later, and expires at most 400 days after its own update.
 It is kept in a cache, which is replaced at once or not at all.
 """
 
@@ -40,8 +39,8 @@ TIMEOUT = 30.0
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 MAX_REDIRECTS = 5
 MAX_VALIDITY_NS = 400 * 86400 * NS_PER_S
-"""A list expires within this of its update: IERS looks ahead for a year. A longer one would keep
-every later list out, as one that expires earlier."""
+"""Longest time from a list's update to its expiry, ns: IERS looks ahead for a year. A list that
+claims more would keep out all later lists, which expire earlier."""
 
 _MONTHS = """
 1972-07 1973-01 1974-01 1975-01 1976-01 1977-01 1978-01 1979-01 1980-01 1981-07 1982-07 1983-07
@@ -132,7 +131,7 @@ def checked(data: bytes, old: LeapList | None, now_ns: int) -> LeapList:
 
 
 async def download(url: str) -> bytes:
-    """What is at a URL, of bounded size, in bounded time. Raises RefusedError.
+    """Fetch at most MAX_SIZE bytes within TIMEOUT s. Raises RefusedError.
 
     Redirects are followed, but never from https to http.
     """
@@ -167,7 +166,7 @@ async def _follow(url: httpx.URL) -> bytes:
 async def _get(url: httpx.URL) -> Answer:
     if url.scheme not in {"https", "http"} or not url.host:
         raise RefusedError(f"{printable(str(url))} is no http(s):// URL")
-    # The deadline is of the whole download, and not of each step.
+    # The steps have no time limit of their own: download() limits the whole.
     parameters = ExchangeParameters(str(url), Kind.HTTP, math.inf, kernel_timestamps=False)
     clock = SystemClock()
     client = HttpClient(Dialer(parameters, clock), math.inf, clock, max_body=MAX_SIZE)

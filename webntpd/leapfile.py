@@ -11,7 +11,7 @@ log = logging.getLogger(__name__)
 def newest_leap_list(
     path: Path, fetched: Path | None, held: LeapList | None = None
 ) -> LeapList | None:
-    """The list that is good for longest: that at `path`, the one fetched, or the one held."""
+    """The list that expires last: the one at `path`, the fetched one, or the one held."""
     found = [held, load_leap_list(path)]
     if fetched is not None and fetched.exists():
         found.append(load_leap_list(fetched))

@@ -89,7 +89,7 @@ class DayFiles:
     def write(self, records: Iterable[Record], overflow: int = 0) -> None:
         """Append records to the files of their days.
 
-        `overflow` lines after these were lost as the disk was too slow, which was logged.
+        `overflow` lines after these were lost because the disk was too slow, which is logged.
         """
         if overflow:
             self._trouble = TOO_SLOW
@@ -113,7 +113,7 @@ class DayFiles:
         return None
 
     def _tell(self, reason: str) -> None:
-        """Say once what keeps us from writing."""
+        """Log the reason why nothing can be written, unless it is logged already."""
         if reason != self._trouble:
             self._trouble = reason
             log.warning(NO_STATISTICS, self._parameters.directory, reason)

@@ -99,7 +99,7 @@ class Status:
 
     @property
     def serves_only(self) -> bool:
-        """Whether there is a server, and nothing that is measured."""
+        """Whether there is a server, but neither a peer nor an estimate."""
         measured = bool(self.peers) or isinstance(self.verdict.estimate, Estimate)
         return self.server is not None and not measured
 
@@ -154,7 +154,7 @@ def server_in_words(server: ServerStatus) -> str:
 def why_none(status: Status, reason: NoEstimate) -> str:
     """Why nothing is published, with the remedy where the configuration is the cause."""
     if status.peers and all(peer.report.noselect for peer in status.peers):
-        return "all peers are noselect: take that key from those that are to be followed"
+        return "all peers are noselect: remove that key from the peers to follow"
     return str(reason)
 
 

@@ -65,7 +65,7 @@ async def run_daemon(
     """Run until SIGTERM or SIGINT; `load` reads the configuration, now and at each SIGHUP.
 
     `observe` gets every snapshot, and `accepted` each configuration that comes into force.
-    Raises what keeps the daemon from starting: ConfigError, RefclockError, ServerError.
+    Raises ConfigError, RefclockError or ServerError if the daemon cannot start.
     """
     config = load()
     accepted(config)
@@ -76,7 +76,7 @@ async def run_daemon(
         async with trio.open_nursery() as nursery:
 
             async def hear_signals() -> None:
-                """In a task of its own: a start and a reload may wait for long."""
+                """Run this in its own task, since a start or a reload may wait for long."""
                 async for received in signals:
                     if received != signal.SIGHUP:
                         daemon.notifier.stopping()
@@ -128,7 +128,7 @@ class Daemon:
         self._counters = Counters()
         self._serving = False
         self._leap_list: LeapList | None = None
-        self._fetched: dict[str, LeapList] = {}  # by URL: what the cache may have had no room for
+        self._fetched: dict[str, LeapList] = {}  # by URL; the cache may have had no room
         self._rereading = ParkingLot()  # tasks that reread their files at a reload
         self._nursery: trio.Nursery
         self._server: Slot[ServerParameters]
@@ -192,7 +192,7 @@ class Daemon:
     async def _adopt(self, config: Config) -> None:
         """Bring a new configuration into force, or raise before anything has changed.
 
-        What may be refused comes first. A service that cannot change goes on as it was.
+        The steps that may be refused come first. A service that cannot change goes on as it was.
         """
         with self._opened_outputs(config) as added:
             await self._server.change(config.server)
@@ -274,7 +274,7 @@ class Daemon:
 
     @contextmanager
     def _opened_outputs(self, config: Config) -> Iterator[dict[RefclockParameters, Refclock]]:
-        """Open what is new in `config`; close it again if one cannot be opened, or at a failure."""
+        """Open the outputs that are new in `config`; close them again if anything fails."""
         with ExitStack() as opened:
             added = {}
             for parameters in _outputs_of(config) - self._outputs.keys():
@@ -290,7 +290,7 @@ class Daemon:
             self._outputs.pop(parameters).close()
 
     async def _change_helpers(self, config: Config) -> None:
-        """Change the services without which time is still told: a refusal is only a warning."""
+        """Change the services that are not needed to tell time: a refusal is only a warning."""
         await self._change_helper(self._control, config.control)
         await self._change_helper(self._metrics, config.metrics)
         await self._change_helper(self._leap_source, config.leap_source)

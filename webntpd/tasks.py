@@ -58,11 +58,11 @@ class Running(Generic[P]):
 
 
 class Slot(Generic[P]):
-    """The place of one service, which runs there with the parameters that it was last given.
+    """Runs one service with the parameters that it was given last.
 
-    `refusal` is what the service raises when it cannot start with its parameters. Every other
-    failure, and each one after the service was ready, is logged, and the service is restarted.
-    `check` raises what is wrong with parameters before the service that runs is stopped for them.
+    The service raises `refusal` when it cannot start with its parameters. Any other failure, and
+    any failure after the service was ready, is logged, and the service is restarted. `check` raises
+    if parameters are wrong; it is called before the running service is stopped.
     """
 
     def __init__(
@@ -82,10 +82,10 @@ class Slot(Generic[P]):
         self._running: Running[P] | None = None
 
     async def change(self, wanted: P | None) -> None:
-        """Run the service with these parameters from now on, with None not at all.
+        """Run the service with these parameters from now on; None stops it.
 
-        Returns when it is ready. Raises what keeps it from starting: its refusal, or anything if
-        another ran before. That one runs again then, with the parameters that it had.
+        Returns when it is ready, and raises its refusal if it cannot start. If the service ran
+        before, any failure to start is raised, and the service runs again with its old parameters.
         """
         before = self._running
         if wanted == (before.parameters if before else None):
@@ -106,7 +106,7 @@ class Slot(Generic[P]):
             raise
 
     async def _start(self, parameters: P, fatal: type[Exception] | tuple[()]) -> None:
-        """Start the service. If `fatal` is raised before it is ready, that is raised here."""
+        """Start the service. Raises a `fatal` error that the service raises before it is ready."""
         running = Running(parameters, trio.CancelScope(), trio.Event())
         await self._nursery.start(self._run, running, fatal)
         self._running = running
@@ -140,7 +140,7 @@ class Slot(Generic[P]):
 
 
 class _Readiness:
-    """Passes on that a service is ready, once: a restart says so again."""
+    """Reports once that a service is ready, although each restart says so again."""
 
     def __init__(self, task_status: trio.TaskStatus[object]) -> None:
         self._task_status = task_status

@@ -18,10 +18,11 @@ CLEAR_BELOW = "\x1b[J"
 CLEAR_LINE = f"\r{CLEAR_REST}"
 
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
+"""The errors of a standard output that takes no more."""
 
 
 def hang_up() -> None:
-    """Whoever read the output has had enough; the interpreter would try once more at its end."""
+    """Send further output to /dev/null, so that the interpreter's last write does not fail."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

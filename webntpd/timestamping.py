@@ -126,7 +126,7 @@ def detach(stream: trio.SocketStream) -> socket.socket:
 
 
 class FloodError(trio.BrokenResourceError):
-    """More was received than was expected."""
+    """The other end sent more bytes than TimestampedStream.expect() allows."""
 
 
 class TimestampedStream(trio.abc.HalfCloseableStream):
@@ -199,8 +199,8 @@ class TimestampedStream(trio.abc.HalfCloseableStream):
     def expect(self, size: int) -> None:
         """Receive at most `size` bytes from now on, until this is called again.
 
-        receive_some raises FloodError beyond that. TLS above reads whatever comes until there is
-        something to hand over, so only here can its own messages be bounded.
+        receive_some raises FloodError beyond that. The TLS layer above reads until it has data to
+        hand over, so only this layer can bound TLS's own messages.
         """
         self._last_expected = self.last_received.end + size
 
@@ -226,7 +226,7 @@ class TimestampedStream(trio.abc.HalfCloseableStream):
             kernel = self._kernel_arrival(kernel_ns, before, pair)
             self.last_received = Arrival(end, _arrived(pair), kernel)
             if end > self._last_expected:
-                raise FloodError(f"more than was expected: byte {end} of this connection")
+                raise FloodError(f"the other end sent too many bytes: {end} on this connection")
         return data
 
     def _kernel_arrival(self, kernel_ns: int | None, before: Pair, after: Pair) -> Stamp | None:

@@ -14,7 +14,7 @@ from typing import Protocol
 MOST_WAITING = 1000
 """Most lines that wait."""
 FLUSH_LIMIT = 1.0
-"""How long the end of the program waits for them to be written, s."""
+"""Longest time that the end of the program waits for these lines, s."""
 PIECE = 1024
 """Characters written at once: a pipe that is ready for writing has room for 4096 bytes (pipe(7)),
 and a socket for more."""
@@ -84,7 +84,7 @@ class UnblockedHandler(logging.Handler):
             self._lost = 0
 
     def _write(self, record: logging.LogRecord, *, wait: bool) -> bool:
-        """As `put`; a record that cannot be written at all is done with."""
+        """As `put`. A record that fails is reported and dropped; that counts as written."""
         try:
             return self.put(record, wait=wait)
         except Exception:  # noqa: BLE001 - as logging's own handlers

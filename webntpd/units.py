@@ -19,8 +19,9 @@ MARK = (
 )
 
 PACKAGED_COMMAND = "/usr/bin/webntpd"
+"""The command that the units call, at its path in a distribution's package."""
 PACKAGED_HELPER = "/usr/lib/webntpd/hand-over-socket"
-"""What the units call, where a distribution's package has it."""
+"""The helper that the drop-ins call, at its path in a distribution's package."""
 
 UNITS = Path("etc/systemd/system")
 USERS = Path("etc/sysusers.d/webntpd.conf")
@@ -43,7 +44,7 @@ class UnitError(Exception):
 
 @dataclass(frozen=True)
 class Installation:
-    """Where pip has put this program: below `prefix` its data; its command; its interpreter."""
+    """The paths of a program that pip installed: its data are below `prefix`."""
 
     prefix: Path
     command: Path
@@ -55,7 +56,7 @@ class Installation:
 
 
 def this_installation() -> Installation:
-    """The one that runs. Raises UnitError where pip has put no units there."""
+    """The installation that runs. Raises UnitError if pip has put no units there."""
     prefix = Path(sysconfig.get_path("data"))
     command = Path(sysconfig.get_path("scripts"), "webntpd")
     installation = Installation(prefix, command, Path(sys.executable))
@@ -67,7 +68,7 @@ def this_installation() -> Installation:
 
 
 def install(installation: Installation, root: Path = Path("/")) -> Iterator[Path]:
-    """Write units, user, a first configuration and links below `root`; each path as it is written.
+    """Write units, user, a first configuration and links below `root`; yield each written path.
 
     A configuration that exists is left alone, a unit is replaced. Raises UnitError.
     """
@@ -89,7 +90,7 @@ def install(installation: Installation, root: Path = Path("/")) -> Iterator[Path
 
 
 def uninstall(root: Path = Path("/")) -> Iterator[Path]:
-    """Remove what install() wrote, but for the configuration; each path as it is removed.
+    """Remove the files that install() wrote, except the configuration; yield each removed path.
 
     Files without our mark stay. Raises UnitError.
     """
@@ -121,7 +122,7 @@ def _is_marked(path: Path) -> bool:
 
 
 def _is_link_of_ours(path: Path, name: Path) -> bool:
-    """Whether it leads to the same name below share/ of some prefix."""
+    """Whether `path` is a link to the file `name` below share/ of some prefix."""
     return path.is_symlink() and path.readlink().match(f"share/{name}")
 
 
@@ -133,7 +134,7 @@ def _units(systemd: Path, root: Path) -> Iterator[tuple[Path, Path]]:
 
 
 def _link_shared(prefix: Path, root: Path) -> Iterator[Path]:
-    """Links to manual pages and completions where their readers look; another's file stays."""
+    """Link manual pages and completions below LOOKED_IN; a file that is not ours stays."""
     if prefix in COMMON_PREFIXES:
         return
     share = prefix / "share"

@@ -49,13 +49,13 @@ def running(image: Path) -> Iterator[Machine]:
         yield machine
 
 
-def test_nobody_on_this_machine_can_set_the_clock_either(machine: Machine) -> None:
+def test_no_user_of_this_machine_can_set_the_clock_either(machine: Machine) -> None:
     assert "Operation not permitted" in machine.attempt("date", "--set=now").stdout
     capabilities = machine.run("cat", "/proc/1/status").partition("CapBnd:")[2].split()[0]
     assert not int(capabilities, 16) & 1 << 25  # CAP_SYS_TIME
 
 
-def test_a_server_tells_what_the_kernel_tells(machine: Machine) -> None:
+def test_a_server_tells_the_kernels_view_of_its_clock(machine: Machine) -> None:
     machine.write(SERVER_CONFIG, SERVER)
     machine.run("systemctl", "start", "webntpd-server")
     machine.says("webntpd-server", "serving time on 127.0.0.1:8080")

@@ -1,4 +1,4 @@
-"""What strangers send, made up by a machine: `make fuzz SECONDS=600`.
+"""Fuzz tests of the input that strangers can send: `make fuzz SECONDS=600`.
 
 Each target is a module of this package with a function `test_one`. It takes any bytes, and raises
 only if the program breaks a promise. Its corpus, `corpus/TARGET/`, has inputs that reach different
@@ -13,4 +13,4 @@ TARGETS = {
     "connections": ("webntpd.server",),
     "votes": ("webntpd.ntp.system", "webntpd.ntp.selection"),
 }
-"""Each target, and the modules whose branches lead the search: the fewer, the faster."""
+"""Each target, and the modules whose branches guide the search. Fewer modules are faster."""

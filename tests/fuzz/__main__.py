@@ -34,7 +34,7 @@ def command(target: str, *arguments: str | Path) -> list[str]:
 
 
 def fuzz(target: str, seconds: float) -> tuple[int, str]:
-    """Run a target; return how often it was executed, and the end of what it said if it failed."""
+    """Run a target; return its number of executions, and if it failed the end of its output."""
     found = WORK / target
     found.mkdir(parents=True, exist_ok=True)
     done = subprocess.run(
@@ -60,10 +60,10 @@ def fuzz(target: str, seconds: float) -> tuple[int, str]:
 
 
 def keep(target: str) -> None:
-    """Keep the inputs in the corpus that reach what shorter ones do not, the shortest first."""
+    """Keep the inputs that reach code which no shorter input reaches, the shortest first."""
     test_one = importlib.import_module(f"tests.fuzz.{target}").test_one
     inputs = {file.read_bytes() for place in (CORPUS, WORK) for file in (place / target).iterdir()}
-    test_one(b"")  # what happens once only
+    test_one(b"")  # runs the code that runs once only
     reached: set[Edge] = set()
     kept: list[bytes] = []
     for data in sorted(inputs, key=lambda each: (len(each), each)):

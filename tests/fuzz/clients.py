@@ -1,4 +1,4 @@
-"""What a hostile server or proxy sends to the daemon: readings, or an ExchangeError."""
+"""Target: input of a hostile server or proxy. The daemon gets readings, or an ExchangeError."""
 
 import base64
 import hashlib
@@ -29,7 +29,7 @@ QUESTIONS = 3
 
 
 class Still:
-    """A clock that does not go."""
+    """A clock that stands still."""
 
     precision = 1e-9
     shift_ns = 0
@@ -157,7 +157,7 @@ async def by_time_header(server: Server) -> None:
 
 
 async def measure(exchange: Exchange, server: Server) -> None:
-    """Ask a few times. Each new connection leads to what the server has left to say."""
+    """Ask a few times. Each new connection gets the rest of the server's data."""
 
     async def dial(dialer: Dialer) -> Link:
         await trio.lowlevel.checkpoint()

@@ -1,4 +1,4 @@
-"""Configuration files: a configuration, or faults of one line each."""
+"""Target: configuration files. They give a configuration, or faults of one line each."""
 
 import os
 from pathlib import Path

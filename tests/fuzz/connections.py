@@ -1,7 +1,7 @@
-"""What a client sends to the server: it answers or hangs up, the same with and without fast paths.
+"""Target: input of a client. The server answers or closes, equally with and without fast paths.
 
-The first byte says whether a WebSocket is open already and in which world, the second how the rest
-is cut into pieces.
+The first byte says whether a WebSocket is open already, and chooses the settings. The second says
+how the rest is cut into pieces.
 """
 
 from tests.fuzz.draw import Bytes
@@ -18,9 +18,9 @@ UPGRADE = (
 )
 INTERLEAVED = b"Sec-WebSocket-Protocol: webntp-interleaved.v1\r\n"
 MOST_PER_BYTE = 80
-"""A client never gets out more than this for each byte that it sends in,"""
+"""Most bytes of output for each byte of input, besides LARGEST_REPLY."""
 LARGEST_REPLY = 32768
-"""and this once: a page, with which the connection ends."""
+"""Most bytes of output that come once: a page, with which the connection ends."""
 FEW = Limits(requests_per_second=2.0, request_burst=3)
 
 
@@ -32,7 +32,7 @@ def test_one(data: bytes) -> None:
 
 
 def converse(how: int, size: int, data: bytes, *, fast: bool) -> list[tuple[bytes, bool, bool]]:
-    """Of each piece the output, and whether the connection ends and is interleaved."""
+    """The output for each piece, and whether the connection ends, and is interleaved."""
     parts = Parts(
         allow_cross_origin=bool(how & 4),
         state=ClockState(not how & 8, 0.001),

@@ -1,7 +1,7 @@
-"""The vote: the truth is inside of what is published as long as a majority's bounds hold it.
+"""Target: the vote. The truth lies in the published bounds while it lies in those of a majority.
 
-An input is a sequence of events: peers that report, become undecided, leave or join, time that
-passes, a suspend. X is always the one of an offset of 0.
+An input is a sequence of events: peers report, become undecided, leave or join, time passes, the
+machine suspends. The true offset is always 0.
 """
 
 from dataclasses import dataclass, replace
@@ -81,7 +81,7 @@ def on_report(world: World, name: str, draw: Bytes) -> None:
 
 
 def check(world: World) -> None:
-    """Vote, and hold what is published against the truth."""
+    """Vote, and compare the published offset and bound with the truth."""
     verdict = world.system.vote(world.now_ns)
     estimate = verdict.estimate
     if not isinstance(estimate, Estimate):

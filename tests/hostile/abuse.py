@@ -1,8 +1,8 @@
-"""What clients do to the server: `python -m tests.hostile.abuse KIND [ACTS]`, or else without end.
+"""Abusive clients of the server: `python -m tests.hostile.abuse KIND [ACTS]`; endless without ACTS.
 
-Each kind does one act after another as fast as it can, at a low priority: the daemon goes before
-it, so that it is the daemon that is measured and not the scheduler. It tells its counts each
-second, as a line of JSON on standard output.
+Each kind does one act after another as fast as it can. Its priority is lower than the daemon's, so
+that the daemon is measured and not the scheduler. It prints its counts each second, as a line of
+JSON.
 """
 
 import json
@@ -38,7 +38,7 @@ Act = Callable[[], None]
 
 @dataclass
 class Counts:
-    """Acts that were done, and those that the server did not let through, by the error."""
+    """The number of acts done, and of acts that the server refused, by the error."""
 
     acts: int = 0
     refused: dict[str, int] = field(default_factory=dict)
@@ -154,7 +154,7 @@ WEBSOCKET = {
 
 
 def websockets(crowd: Crowd) -> Act:
-    """WebSockets on which everything but the protocol is spoken."""
+    """WebSockets whose messages break the protocol."""
     kinds = list(WEBSOCKET.values())
 
     def act() -> None:
@@ -186,7 +186,7 @@ def noise(crowd: Crowd) -> Act:
 
 
 def scrapes(crowd: Crowd) -> Act:
-    """Scrapers that say nothing, or nonsense, or do not read."""
+    """Scrapers that send nothing or nonsense, or do not read."""
     kept: deque[socket.socket] = deque()
 
     def act() -> None:
@@ -267,7 +267,7 @@ def slowloris(crowd: Crowd) -> Act:
 
 
 def deaf(crowd: Crowd) -> Act:
-    """Clients that ask and ask, and never read."""
+    """Clients that send requests without end, and never read."""
 
     def make(number: int) -> socket.socket:
         connection = connect(crowd.address(number), HTTP, window=4096)
@@ -324,7 +324,7 @@ BY_NAME = {kind.__name__: (number, kind) for number, kind in enumerate(KINDS, 1)
 
 
 def abuse(act: Act, acts: float) -> None:
-    """Do it so many times, whether the server lets it through or not."""
+    """Do so many acts, counting those that the server refuses."""
     counts = Counts()
     told = time.monotonic()
     while counts.acts + sum(counts.refused.values()) < acts:

@@ -1,4 +1,4 @@
-"""Where the hour takes place: addresses, ports, and the connections that abusers make."""
+"""The addresses and ports of the hour, and the connections of the abusers."""
 
 import socket
 import struct
@@ -15,9 +15,9 @@ NETWORK_COMMANDS = (
 )
 HTTP, HTTPS, METRICS = 8080, 8443, 9976
 GOOD = (8091, 8092, 8093)
-"""Ports on loopback of servers that the daemon polls, and that tell the truth,"""
+"""Ports on loopback of servers that the daemon polls, and that are right."""
 LIAR_WS, LIAR_HTTP = 8094, 8095
-"""and of those that do not."""
+"""Ports on loopback of servers that the daemon polls, and that are wrong."""
 POLITE = "2001:db8:ffff::1"
 
 TIMEOUT = 2.0  # s, of each step of an abuser's

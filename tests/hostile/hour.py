@@ -1,4 +1,4 @@
-"""The hour itself: what runs inside of the namespaces."""
+"""The hour itself, which runs inside the namespaces."""
 
 import json
 import os
@@ -100,7 +100,7 @@ class Failures:
 
 
 def peers() -> str:
-    """Three servers that are right, two that are not, and more of those that have no vote."""
+    """Three servers that are right, two that are wrong, and wrong ones that have no vote."""
     kept = [(f"good-{port}", f"ws://127.0.0.1:{port}/", "") for port in GOOD]
     for number in range(LIARS):
         noselect = "noselect = true\n" if number else ""
@@ -148,7 +148,7 @@ class Programs:
 
 
 class Hour:
-    """One run. `directory` is for its files, and is removed by whoever made it."""
+    """One run. Its files are in `directory`, which the caller makes and removes."""
 
     def __init__(self, directory: Path, minutes: float, only: Sequence[str], share: float) -> None:
         self._directory = directory
@@ -163,7 +163,7 @@ class Hour:
         self._server: dict[str, int] = {}  # the daemon's own counters
 
     def run(self) -> dict[str, Any]:
-        """Do it, and return the figures. Every program that was started has ended then."""
+        """Do the run, and return the figures. By then every program has ended."""
         with ended(self._programs):
             prepare_network()
             context = self._write_files()
@@ -307,7 +307,7 @@ class Hour:
         }
 
     def _rate(self, name: str, seconds: float) -> dict[str, Any]:
-        """What an abuser has told last, and its acts per second."""
+        """The last counts of an abuser, and its acts per second."""
         with (self._directory / f"{name}.out").open() as output:
             *_, last = ["", *(line for line in output if line.endswith("\n"))]
         counts: dict[str, Any] = json.loads(last) if last else {"acts": 0, "refused": {}}

@@ -21,7 +21,7 @@ from webntpd.ntp.types import NS_PER_S
 
 LIE_NS = 10 * NS_PER_S
 ENOUGH = 30.0
-"""For how long a misdeed goes on that the daemon puts up with, s."""
+"""Duration of a misdeed that the daemon tolerates, s."""
 
 
 def lie(token: str) -> bytes:

@@ -18,17 +18,17 @@ PERIOD = 1.0
 PATIENCE = 5.0
 """An answer that takes longer has failed, s."""
 MAX_ERROR = 0.5
-"""By which an answer's time may differ from the clock that server and client share, s, and more by
-the time that the answer took."""
+"""Most difference of an answer's time from the clock that server and client share, s. The time that
+the answer took is added."""
 
 
 class Wrong(Exception):  # noqa: N818  # not an error of the program's
-    """An answer that is none."""
+    """An answer that is wrong."""
 
 
 @dataclass
 class Record:
-    """What became of one way to ask; latencies in seconds."""
+    """The outcome of one way to ask; latencies in seconds."""
 
     latencies: list[float] = field(default_factory=list)
     failures: dict[str, int] = field(default_factory=dict)
@@ -61,7 +61,7 @@ def _ms(seconds: float | None) -> float | None:
 
 
 class Polite:
-    """Runs until `stop()`; `records` has what became of each way, by scheme."""
+    """Runs until `stop()`; `records` has the outcome of each way, by scheme."""
 
     def __init__(self, context: ssl.SSLContext) -> None:
         self._context = context

@@ -1,4 +1,4 @@
-"""What the daemon's processes use, from /proc, and what its log says."""
+"""The memory, descriptors and CPU time of the daemon's processes, from /proc, and its log lines."""
 
 import re
 from collections import Counter

@@ -48,7 +48,7 @@ T = TypeVar("T")
 
 
 def unavailable(what: str, remedy: str) -> NoReturn:
-    """Skip the test for want of something; where CI has provided everything, fail it.
+    """Skip the test because something is missing. With CI=true, fail it instead.
 
     The test run ends with a line for each `what`: see pytest_terminal_summary.
     """

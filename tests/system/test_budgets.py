@@ -1,4 +1,4 @@
-"""What 100 000 hostile connections leave behind in a real process: next to nothing."""
+"""100 000 hostile connections leave next to nothing behind in a real process."""
 
 import sys
 
@@ -15,9 +15,9 @@ pytestmark = pytest.mark.system
 WARM_UP = {"quotes": 2500, "resets": 2000, "refused": 300, "handshakes": 200, "headers": 200}
 CONNECTIONS = {"quotes": 20_000, "resets": 79_000, "handshakes": 500, "refused": 500}
 GROWTH = 16 * 2**20
-"""Bytes that the process may hold more after them than after the first few of each kind."""
+"""Most growth of the process after the first few connections of each kind, bytes."""
 LINES = 5
-"""Log lines that they may cost."""
+"""Most log lines for all connections."""
 
 CONFIGURATION = """\
 [server]

@@ -1,4 +1,4 @@
-"""What pip installs beside the program: manual pages and completions where their readers look."""
+"""pip and install-unit put manual pages and completions where man and bash look."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""What the systemd of this machine says of the units; tests/boot asks that of Debian 13."""
+"""This machine's systemd accepts the units; tests/boot asks Debian 13's."""
 
 import re
 import subprocess

@@ -1,6 +1,6 @@
-"""What a stranger can make us do is bounded: bytes, descriptors, log lines, work before a yield.
+"""A stranger's costs to us are bounded: bytes, descriptors, log lines, work before a yield.
 
-These tests count; none of them looks at a clock. Those with many connections are in tests/system.
+These tests count; none of them reads a clock. Those with many connections are in tests/system.
 """
 
 import gc
@@ -79,7 +79,7 @@ SMALL_MESSAGES = {
 
 @pytest.mark.parametrize("extra", [b"", INTERLEAVED], ids=["plain", "interleaved"])
 @pytest.mark.parametrize("message", SMALL_MESSAGES.values(), ids=SMALL_MESSAGES)
-def test_a_websocket_returns_a_bounded_multiple_of_what_comes(message: bytes, extra: bytes) -> None:
+def test_a_websocket_returns_a_bounded_multiple_of_its_input(message: bytes, extra: bytes) -> None:
     connection = Parts(leap_list=LEAPS).connection()
     assert b" 101 " in connection.receive(UPGRADE % (LONGEST_HOST, extra), T0)
     came = went = 0
@@ -94,7 +94,7 @@ def test_a_websocket_returns_a_bounded_multiple_of_what_comes(message: bytes, ex
 
 @pytest.mark.parametrize("host", [b"x", LONGEST_HOST], ids=["short", "long"])
 @pytest.mark.parametrize("target", [b"/", b"/json", b"/?1", b"/clock", b"/healthz", b"/webntp.js"])
-def test_http_returns_a_bounded_multiple_of_what_comes(target: bytes, host: bytes) -> None:
+def test_http_returns_a_bounded_multiple_of_its_input(target: bytes, host: bytes) -> None:
     asked = b"GET %s HTTP/1.1\r\nHost:%s\r\n\r\n" % (target, host)
     check_amplification(asked)
 
@@ -129,7 +129,7 @@ def counted(monkeypatch: pytest.MonkeyPatch, of: type, name: str) -> Counter[str
 
 @asynccontextmanager
 async def most_between_turns(counts: Counter[str]) -> AsyncIterator[list[int]]:
-    """How far the counts grow from one turn of another task to its next, at most."""
+    """The most that the counts grow between two turns of another task."""
     most = [0]
     at_first = counts.total()
 
@@ -274,7 +274,7 @@ async def test_rude_clients_leave_no_descriptor_and_no_log_line(
 
 
 async def test_a_connection_that_is_closed_is_freed_at_once() -> None:
-    """A ring of references would wait for the garbage collector, which does not see OpenSSL's."""
+    """A reference cycle would wait for the garbage collector, which does not see OpenSSL's."""
     random = Random(1)
     gc.collect()
     gc.disable()

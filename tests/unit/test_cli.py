@@ -58,6 +58,21 @@ def test_help_reads_well_at_80_columns(
     assert all(len(line) <= 80 for line in lines)
 
 
+@pytest.mark.parametrize("option", ["--help", "--version"])
+def test_a_help_that_cannot_be_written_is_one_line(option: str) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "webntpd", option],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            env={**os.environ, "PYTHONUNBUFFERED": ""},
+        )
+    assert done.returncode == Exit.FAILED
+    assert done.stderr == "webntpd: the output cannot be written: No space left on device\n"
+
+
 def test_help_names_every_command_and_exit_code() -> None:
     text = make_parser().format_help()
     assert all(f"\n    {name}" in text for name in COMMANDS)
@@ -178,7 +193,7 @@ def test_a_consumer_that_can_read_nothing_ends_with_1(
     assert main(["consumer-config", "ntpd-rs", "--config", config(GOOD)]) == 1
     captured = capsys.readouterr()
     assert not captured.out
-    assert captured.err.startswith('webntpd: ntpd-rs reads type = "sock" alone')
+    assert captured.err.startswith('webntpd: no [[refclock]] suits ntpd-rs: it needs type = "sock"')
 
 
 # -- query -----------------------------------------------------------------------------------

@@ -375,7 +375,7 @@ PEER = '[[peer]]\nurl = "ws://a"\n'
             "listen: stands above its section: write it below [server] or [metrics]",
         ),
         ("[level]", "[level]: unknown section"),
-        (PEER + "level = 1", "[[peer]] #1 level: unknown key here: it belongs into [log]"),
+        (PEER + "level = 1", "[[peer]] #1 level: unknown key here: it belongs in [log]"),
         (
             "[server]\nlisten = [8080]",
             '[server] listen: must be an address in quotes, such as "127.0.0.1:8080", not 8080',
@@ -530,7 +530,15 @@ PEER = '[[peer]]\nurl = "ws://a"\n'
             '[log]\nlevel = "warn"',
             "[log] level: should be 'debug', 'info', 'warning' or 'error', not 'warn'",
         ),
-        ("\n a = ;", "line 2 column 6: Invalid value"),
+        ("\n a = x", "line 2 column 6: Invalid value: a text must stand in quotes"),
+        (
+            '[log]\nlevel = "info\n',
+            "line 2 column 14: Illegal character '\\n': the closing quotation mark is missing",
+        ),
+        (
+            "[log]\n\n[state]\nfile = ''\nfile = ''\n",
+            "line 5 column 10: Cannot overwrite a value: the key or section stands twice",
+        ),
         ('a = "', "end of document: Unterminated string"),
     ],
 )
@@ -608,8 +616,8 @@ def test_a_key_that_went_has_its_advice(write: Write, monkeypatch: pytest.Monkey
     monkeypatch.setattr("webntpd.config.faults.REMOVED", removed)
     text = PEER + 'key = 1\n[[refclock]]\ntype = "shm"\nold = 1'
     assert faults(write(text)) == [
-        "[[peer]] #1 key: is no key any more: write xyz instead",
-        "[[refclock]] #1 old: is no key any more: nothing takes its place",
+        "[[peer]] #1 key: this key was removed: write xyz instead",
+        "[[refclock]] #1 old: this key was removed: nothing takes its place",
     ]
 
 
@@ -628,8 +636,8 @@ def test_no_key_that_there_is_counts_as_gone() -> None:
 def test_peers_that_all_have_noselect_are_noted(write: Write, rest: str, noted: bool) -> None:
     text = f'{PEER}noselect = true\n[[refclock]]\ntype = "shm"\n{rest}'
     note = (
-        "[[peer]] noselect: all peers have it, so that nothing is published:"
-        " take it from those that are to be followed"
+        "[[peer]] noselect: all peers have it, so nothing is published:"
+        " remove it from the peers to follow"
     )
     assert list(notes(load(write(text)))) == ([note] if noted else [])
 
@@ -886,7 +894,7 @@ def test_a_proxys_password_is_not_shown_in_the_fault(proxy: str) -> None:
         ("pac+http://h/wpad", "a PAC file is not supported"),
     ],
 )
-def test_the_fault_of_a_proxy_says_what_to_do(proxy: str, remedy: str) -> None:
+def test_the_fault_of_a_proxy_names_the_remedy(proxy: str, remedy: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(remedy)):
         peer_from({"url": "https://time.example/", "proxy": proxy})
 

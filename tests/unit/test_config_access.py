@@ -3,8 +3,9 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 import trustme
@@ -35,7 +36,7 @@ sys.exit(main(["check-config", "--config", sys.argv[1]]))
 
 @pytest.fixture(autouse=True)
 def _no_service_user(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As where webntpd was never installed."""
+    """A machine on which webntpd was never installed."""
     monkeypatch.setattr(access, "SERVICE_USER", "no such user")
 
 
@@ -131,7 +132,9 @@ def test_the_user_that_runs_is_named_where_there_is_no_service_user(write: Write
     assert check_files(load(path), path) == (access._own_name(), [])
 
 
-def test_who_is_not_root_checks_for_himself(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_user_other_than_root_checks_with_its_own_rights(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 65533)  # a number without a name
     path = write("")
     assert check_files(load(path), path) == ("65533", [])
@@ -155,11 +158,15 @@ def checked_as_nobody(
 
 
 @pytest.fixture
-def open_path(tmp_path: Path) -> Path:
-    """A directory of this test that every user may enter."""
-    for directory in [tmp_path, *tmp_path.parents[:-2]]:
-        directory.chmod(directory.stat().st_mode | 0o755)
-    return tmp_path
+def open_path() -> Iterator[Path]:
+    """A directory of this test that every user may enter.
+
+    It is not below pytest's own directory, which each run of pytest closes to other users.
+    """
+    with TemporaryDirectory() as directory:
+        path = Path(directory)
+        path.chmod(0o755)
+        yield path
 
 
 @needs_root

@@ -496,7 +496,7 @@ async def test_a_proxy_that_makes_no_tunnel_is_named(
         ("", [], "it offers nothing: webntpd speaks only Basic"),
     ],
 )
-async def test_a_proxy_that_wants_a_password_is_quoted_with_what_it_offers(
+async def test_a_proxy_that_wants_a_password_is_quoted_with_its_schemes(
     nursery: trio.Nursery, exchange_to: ExchangeTo, userinfo: str, headers: list[str], told: str
 ) -> None:
     proxy = await serve(nursery, refusing("407 Proxy Authentication Required", *headers))

@@ -13,13 +13,13 @@ from webntpd import commands
 from webntpd.exchange.names import Resolver
 
 PEERS = 50
-"""More than the threads that trio lends."""
+"""More names than trio's limit of threads."""
 LIMIT = 30.0
 """A test that waits longer than this, s, has failed."""
 
 
 class Hanging:
-    """A system's resolver that answers when it is let, but for one good name."""
+    """A system's resolver that answers one good name at once, and the others when it is let."""
 
     def __init__(self) -> None:
         self.asked: Counter[bytes] = Counter()

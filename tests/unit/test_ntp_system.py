@@ -147,11 +147,11 @@ def test_a_peer_that_may_soon_have_a_vote_is_waited_for(newcomer: PeerReport) ->
     assert tallies(verdict_of(A, newcomer)) == "  "
 
 
-def test_while_it_is_not_decided_nobody_is_outvoted() -> None:
+def test_an_undecided_vote_outvotes_no_peer() -> None:
     assert tallies(verdict_of(A, LIAR, FILLING)) == "   "
 
 
-# Those who come later
+# Newcomers
 
 
 NEW, NEWER = (replace(FILLING, name=name) for name in ("new", "newer"))
@@ -224,7 +224,7 @@ def test_after_a_suspend_newcomers_count_as_all_do() -> None:
 
 @pytest.mark.parametrize("seed", range(300))
 def test_while_newcomers_join_the_truth_stays_inside(seed: int) -> None:
-    """As long as a majority of those that count is honest, whoever is fit first."""
+    """While a majority of the counting peers is honest, it does not matter which is fit first."""
     rng = Random(seed)
 
     def drawn(name: str, *, honest: bool) -> PeerReport:

@@ -284,7 +284,7 @@ def test_a_segment_that_others_can_write_is_used_with_a_warning(
 
 
 def problem_of(segments: Segments) -> str:
-    """What the status says of an output that could not be opened."""
+    """The problem in the status of an output that could not be opened."""
     refclock = ShmRefclock(segments.unit)
     refclock.open()
     assert refclock.status.published == 0
@@ -304,7 +304,7 @@ def test_a_forbidden_segment_names_key_owner_mode_and_remedy(segments: Segments)
         assert part in problem
 
 
-def test_a_segment_of_another_size_says_so_and_what_to_do(segments: Segments) -> None:
+def test_a_segment_of_another_size_is_reported_with_the_remedy(segments: Segments) -> None:
     segments.create(0o600, size=95)
     problem = problem_of(segments)
     assert "mode 0600: it has fewer than the 96 bytes of a refclock; stop" in problem
@@ -337,7 +337,7 @@ def give_away(segments: Segments, uid: int) -> None:
     assert ctypes.CDLL(None).shmctl(shmid, 1, ctypes.byref(found)) == 0  # IPC_SET
 
 
-STRANGER = 60_123  # nobody's number
+STRANGER = 60_123  # the number of no user
 
 
 def create_as(segments: Segments, uid: int, mode: int = 0o666) -> None:
@@ -399,7 +399,7 @@ def test_an_unprivileged_daemon_refuses_strangers_and_takes_roots(segments: Segm
 
 @pytest.mark.system
 @pytest.mark.usefixtures("_root")
-def test_a_segment_of_a_user_who_is_named_is_taken(segments: Segments) -> None:
+def test_a_segment_of_a_named_user_is_used(segments: Segments) -> None:
     create_as(segments, STRANGER)
     refclock = ShmRefclock(segments.unit, owners=frozenset({STRANGER}))
     refclock.open()

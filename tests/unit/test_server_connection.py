@@ -524,7 +524,7 @@ def test_more_replies_than_are_sent_at_once_wait(fast_paths: bool) -> None:
     assert max(map(len, outputs)) <= 65536
 
 
-def test_a_stop_forgets_what_waits() -> None:
+def test_a_stop_drops_the_waiting_input() -> None:
     connection = Parts().connection()
     connection.receive(GET * 200, ARRIVED)
     assert connection.paused

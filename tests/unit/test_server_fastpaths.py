@@ -360,7 +360,7 @@ def test_what_is_remembered_is_bounded_and_the_last_used_stays() -> None:
 
 
 @pytest.mark.parametrize("padding", [0, MAX_BLOCK - 330])
-def test_what_is_remembered_takes_half_a_mebibyte(padding: int) -> None:
+def test_the_remembered_blocks_take_half_a_mebibyte(padding: int) -> None:
     parts = Parts()
     site, caller = parts.site(), parts.caller()
     connection = Connection(site, caller)
@@ -378,7 +378,7 @@ def test_what_is_remembered_takes_half_a_mebibyte(padding: int) -> None:
     assert size <= 512 * 1024
 
 
-def test_clients_that_use_many_hosts_in_a_second_keep_nobody_from_being_known() -> None:
+def test_clients_that_use_many_hosts_in_a_second_keep_no_other_from_being_known() -> None:
     requests = [GET.replace(b"time", b"%d" % number) for number in range(2 * MAX_STENCILS)]
     twins = Twins(taught=requests)
     for request in requests:

@@ -285,9 +285,7 @@ def test_what_others_say_of_whom_they_forward_for_is_not_believed() -> None:
 
 @pytest.mark.parametrize("host", ["10.1.2.3", "127.0.0.1", ""])
 @pytest.mark.parametrize("fast_paths", [True, False])
-def test_a_proxy_that_does_not_say_whom_it_forwards_for_is_limited_itself(
-    fast_paths: bool, host: str
-) -> None:
+def test_a_proxy_that_names_no_client_is_limited_itself(fast_paths: bool, host: str) -> None:
     parts = Parts(limits=FEW, fast_paths=fast_paths)
     conversation = connection(parts, host, "10.0.0.0/8", "127.0.0.1", "unix")
     statuses = [answer(conversation.receive(GET, T0)).status for _ in range(4)]

@@ -1,4 +1,4 @@
-"""Whose connection makes room for another when there are too many."""
+"""The connection that makes room when there are too many."""
 
 from collections import Counter
 from dataclasses import dataclass, field

@@ -78,7 +78,7 @@ async def test_workers_serve_and_are_counted_and_replaced_and_stop(
 
 @asynccontextmanager
 async def supervised(supervision: Supervision) -> AsyncIterator[int]:
-    """Two workers that are looked after so; gives the port."""
+    """Run two workers under this supervision; yield the port."""
     listeners = await listen(TWO.listen, copies=2)
     clock = ShiftedClock(SHIFT)
     workers = Workers(
@@ -156,9 +156,8 @@ async def test_a_worker_that_cannot_be_started_is_tried_again(
             while not served:
                 with suppress(OSError, trio.BrokenResourceError):
                     served = await sync_at(port)
-    assert caplog.messages[0] == (
-        "server worker 0 cannot be started: No such file or directory; another in 0.0 s"
-    )
+    fault = "server worker 0 cannot be started: No such file or directory; another in 0.0 s"
+    assert fault in caplog.messages  # trio starts the two workers in any order
     assert children() == before
 
 

@@ -203,7 +203,7 @@ async def until_logged(caplog: pytest.LogCaptureFixture, count: int) -> list[str
     return caplog.messages
 
 
-async def test_a_disk_that_hangs_holds_up_nobody_and_the_lost_lines_are_counted(
+async def test_a_disk_that_hangs_holds_up_nothing_and_the_lost_lines_are_counted(
     tmp_path: Path,
     nursery: trio.Nursery,
     caplog: pytest.LogCaptureFixture,

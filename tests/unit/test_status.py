@@ -54,8 +54,7 @@ def test_the_summary_of_a_server_without_peers_is_about_the_server() -> None:
 def test_peers_that_may_not_be_followed_are_the_reason_for_no_estimate() -> None:
     silent = report("a", noselect=True)
     assert summary(status(NoEstimate.NO_PEER, silent)) == (
-        "all peers are noselect: take that key from those that are to be followed;"
-        " 1 of 1 peers reachable"
+        "all peers are noselect: remove that key from the peers to follow; 1 of 1 peers reachable"
     )
     assert why_none(status(NoEstimate.NO_PEER, silent, report("b")), NoEstimate.NO_PEER) == (
         "no peer is reachable and fit"

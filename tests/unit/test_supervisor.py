@@ -297,7 +297,7 @@ async def test_metrics_that_cannot_move_stay_where_they_are(
         assert sources((await scraped(address))["ntp_source_offset_seconds"]) == {"http", "ws"}
 
 
-async def test_an_observer_that_fails_costs_nobody_else_anything(
+async def test_an_observer_that_fails_affects_nothing_else(
     path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with running(path) as daemon:

@@ -108,7 +108,7 @@ def hand_over(
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    """hand-over-socket as a module: what it does with the user's own group."""
+    """hand-over-socket as a module that gives the socket to the user's own group."""
     path = str(UNITS / "hand-over-socket")
     loader = SourceFileLoader("hand_over_socket", path)
     spec = spec_from_file_location("hand_over_socket", path, loader=loader)
@@ -152,7 +152,7 @@ def test_no_other_file_is_handed_over(tmp_path: Path, script: ModuleType) -> Non
     assert mode(file) == 0o755
 
 
-def test_what_was_opened_is_handed_over_although_the_path_becomes_a_link(
+def test_the_opened_socket_is_handed_over_although_the_path_becomes_a_link(
     bound: Path, script: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The change comes between the look at the file and the change of its group."""

@@ -1,4 +1,4 @@
-"""Services are restarted, whatever they raise and whenever, and a replaced one comes back."""
+"""Services are restarted after any failure at any time, and a replaced one comes back."""
 
 import logging
 from collections.abc import Callable
@@ -71,7 +71,7 @@ async def test_a_service_that_fails_after_it_was_ready_is_restarted(
     assert str(fault) in caplog.text
 
 
-async def test_a_first_start_that_breaks_is_tried_again_and_holds_up_nobody(
+async def test_a_first_start_that_breaks_is_tried_again_and_holds_up_nothing(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     service = Service((RuntimeError("broken"), False))
@@ -91,7 +91,7 @@ async def test_a_first_start_that_is_refused_is_raised(nursery: trio.Nursery) ->
 
 
 @pytest.mark.parametrize("fault", [RuntimeError("broken"), RefusalError("port in use")])
-async def test_what_cannot_start_leaves_the_one_before_running(
+async def test_a_service_that_cannot_start_leaves_the_old_one_running(
     nursery: trio.Nursery, autojump_clock: MockClock, fault: Exception
 ) -> None:
     service = Service()
@@ -145,7 +145,7 @@ async def test_a_service_that_waits_to_be_restarted_can_be_replaced(
     assert service.starts == ["first", "second"]
 
 
-async def test_what_fails_is_restarted_later_and_later(
+async def test_a_service_that_fails_is_restarted_after_growing_delays(
     autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)

@@ -11,7 +11,7 @@ from webntpd.ntp.types import NS_PER_S, Estimate, PeerEstimate
 HONEST_ERROR = 0.01
 """An honest server's path in this world shifts the time by less than this, s."""
 ATTACK = 3600.0
-"""When an attacker begins who does not attack from the start, s."""
+"""The time at which a late attacker begins, s."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def outcomes(servers: Mapping[str, Server], duration: float = 1500.0) -> Iterato
 
 
 def on_the_path(delay: float, begin: float = 0.0) -> Server:
-    """An honest server behind an attacker who holds up each reply by `delay` s."""
+    """An honest server behind an attacker that delays each reply by `delay` s."""
 
     def held(raw_ns: int) -> float:
         return delay if raw_ns >= begin * NS_PER_S else 0.0
@@ -54,7 +54,7 @@ def liar(milliseconds: int) -> Server:
 
 
 @pytest.mark.parametrize("delay", [0.1, 1.0, 2.9])
-def test_who_delays_one_direction_shifts_the_time_by_half_of_it(delay: float) -> None:
+def test_a_delay_of_one_direction_shifts_the_time_by_half_of_it(delay: float) -> None:
     seen = list(outcomes({"only": on_the_path(delay)}))
     assert max(each.error for each in seen) == pytest.approx(delay / 2, abs=HONEST_ERROR)
     assert all(each.error <= each.bound for each in seen)
@@ -86,7 +86,7 @@ def test_one_of_two_stays_within_the_bounds_of_the_other(milliseconds: int) -> N
         assert each.error <= 2 * each.peers["honest"].half_width
 
 
-def test_who_delays_one_of_two_stays_within_the_bounds_of_the_other() -> None:
+def test_a_delay_of_one_of_two_stays_within_the_bounds_of_the_other() -> None:
     seen = list(outcomes({"a": Server(), "b": on_the_path(1.0)}))
     assert max(each.error for each in seen) < HONEST_ERROR
     assert all(each.error <= each.bound for each in seen)

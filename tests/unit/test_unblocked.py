@@ -1,4 +1,4 @@
-"""Handlers whose lines find no room, on real pipes and sockets that nobody reads at first."""
+"""Handlers on real pipes and sockets that are full, because their reader stalls at first."""
 
 import io
 import logging
@@ -19,7 +19,7 @@ from webntpd.unblocked import MOST_WAITING, PIECE, StreamHandler
 Channel = Callable[[], AbstractContextManager[tuple[BinaryIO, TextIO]]]
 
 LINES = 2 * MOST_WAITING + 10_000
-"""More than wait and than fit into a pipe or a socket."""
+"""More lines than may wait and than fit into a pipe or a socket."""
 
 LOSSES = re.compile("([0-9]+) log lines were lost while the log was not read")
 

@@ -143,7 +143,7 @@ def test_a_path_that_a_unit_would_not_take_as_it_stands_is_refused(
 # -- uninstall-unit --------------------------------------------------------------------------
 
 
-def test_what_was_installed_is_removed_but_for_the_configuration(
+def test_the_installed_files_are_removed_except_the_configuration(
     pip: Installation, root: Path
 ) -> None:
     list(install(pip, root))
@@ -179,7 +179,7 @@ def test_nothing_is_removed_where_nothing_was_installed(root: Path) -> None:
     assert list(uninstall(root)) == []
 
 
-def test_what_cannot_be_removed_is_said(pip: Installation, root: Path) -> None:
+def test_a_file_that_cannot_be_removed_is_reported(pip: Installation, root: Path) -> None:
     list(install(pip, root))
 
     def refuse(path: Path) -> None:

@@ -37,8 +37,8 @@ def test_every_tally_has_its_words() -> None:
     assert set(FATES) == set(Tally)
 
 
-def test_without_peers_there_is_nothing() -> None:
-    assert source_lines(replace(SYNCHRONISED, peers=())) == []
+def test_without_peers_the_view_says_so() -> None:
+    assert source_lines(replace(SYNCHRONISED, peers=())) == ["there are no peers"]
 
 
 def test_long_times_have_their_own_unit() -> None:

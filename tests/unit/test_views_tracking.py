@@ -50,7 +50,7 @@ def test_a_server_without_peers_shows_the_server_alone() -> None:
 
 
 @pytest.mark.parametrize(("published", "said"), [(0, False), (1, True), (4, True), (5, False)])
-def test_after_the_first_samples_it_says_what_to_expect(published: int, said: bool) -> None:
+def test_after_the_first_samples_it_tells_how_consumers_begin(published: int, said: bool) -> None:
     status = replace(SYNCHRONISED, refclocks=(RefclockStatus("SHM(2)", published),))
     lines = [line for line in tracking_lines(status) if line.startswith("Expect ")]
     assert lines == ([f"Expect         : {EXPECTATION}"] if said else [])

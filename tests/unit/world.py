@@ -1,8 +1,7 @@
 """A small world whose true time is known to the nanosecond, for the estimator as a whole.
 
-The wall clock is slewed and stepped by a consumer that does as it likes, stamps are made as
-timestamping makes them, and exchanges are completed as onwire completes them. From there on the
-real Peer and System work.
+A random consumer slews and steps the wall clock. The stamps are made as timestamping makes them,
+and onwire completes the exchanges. From there on the real Peer and System work.
 """
 
 from bisect import bisect_right
@@ -103,7 +102,7 @@ def right(_: int) -> int:
 
 
 def untouched(_: int) -> float:
-    """How long replies are held up on a path without an attacker, s."""
+    """The delay that an attacker adds on a path without one, s."""
     return 0.0
 
 
@@ -122,7 +121,7 @@ class Server:
     interleaved: bool = False
     kernel: bool = True
     quick: bool = False
-    """Whether it claims that almost no time passed on the way."""
+    """Whether the server claims that almost no time passed on the way."""
     held: Callable[[int], float] = untouched
     """How long an attacker on the path holds up the reply to a request of this RAW instant, s."""
 
@@ -138,7 +137,7 @@ class Seen:
 
 
 Event = tuple[int, int, str, Peer, "Connection", Callable[[int], tuple[Action, ...]]]
-"""RAW, a number that puts equal instants in order, a peer, and the event that it gets then."""
+"""RAW, a number to order equal instants, a peer, and the event that the peer gets then."""
 
 
 @dataclass
@@ -287,7 +286,7 @@ class Connection:
 
 
 def _shown(told_ns: int, digits_ns: int) -> int:
-    """The resolution that a time shows whose trailing zeros are left out, ns."""
+    """The resolution of a time, seen from its trailing zeros, ns."""
     while digits_ns < NS_PER_S and told_ns % (10 * digits_ns) == 0:
         digits_ns *= 10
     return digits_ns

@@ -1,7 +1,7 @@
 """Whether the service can use the files that a configuration names.
 
-An administrator checks the configuration as root, which may read every file. The service's user
-may not. So root has a child process read the files, which has become that user.
+Root may read every file; the service's user may not. So when root checks a configuration, a child
+process with the rights of that user reads the files.
 """
 
 import json
@@ -52,10 +52,10 @@ class Reader:
 
 
 def check_files(config: Config, path: Path) -> tuple[str, list[str]]:
-    """The user for whom the files were checked, and a line for each file that is of no use.
+    """Read the files; return the name of the user that read them, and a line for each fault.
 
-    `path` is the configuration. The user is the service's if we can become that user, else the one
-    that we are.
+    `path` is the configuration. The user is the service's if that exists and we are root, else our
+    own.
     """
     service = _service_user() if os.geteuid() == 0 else None
     if service is not None:
@@ -82,7 +82,7 @@ def _own_name() -> str:
 
 
 def _as_user(user: pwd.struct_passwd, check: Callable[[], list[str]]) -> list[str] | None:
-    """The result of `check` in a child process that runs as `user`; None if there is none."""
+    """The result of `check` in a child process that runs as `user`; None if the child failed."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
@@ -119,7 +119,7 @@ def _faults(config: Config, path: Path, reader: Reader) -> Iterator[str]:
 
 
 def _server_faults(server: ServerParameters, reader: Reader) -> Iterator[tuple[str, str]]:
-    """The keys whose files are of no use, with the reasons."""
+    """Each key whose file cannot be used, with the reason."""
     files = {"certificate": server.certificate, "key": server.key}
     faults = {name: reader.fault(file) for name, file in files.items() if file is not None}
     if any(faults.values()):

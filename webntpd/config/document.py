@@ -74,7 +74,7 @@ def checked_url(text: str, schemes: tuple[str, ...]) -> str:
     if not parts.hostname:
         raise ValueError(f"names no host: {text!r}")
     if port == 0:
-        raise ValueError(f"port 0 is nobody's: {text!r}")
+        raise ValueError(f"no server has port 0: {text!r}")
     if "@" in parts.netloc:
         raise ValueError("must not hold a user name or password")
     return text
@@ -134,9 +134,9 @@ def _proxy(text: str) -> str:
 
 
 def _existing_file(path: Path) -> Path:
-    """`path`, unless it is known to be no file.
+    """`path`. Raises ValueError if it is missing, or is a directory.
 
-    A directory above it may be closed to this user: the reader of the file finds that.
+    A path below a directory that is closed to us passes: config/access.py finds that fault.
     """
     try:
         mode = path.stat().st_mode
@@ -355,7 +355,7 @@ class Environment(EnvSettingsSource):
     ) -> dict[str, Any]:
         """The keys of a section that have variables of their own, each decoded once.
 
-        The base class decodes some of them itself, by what the key may hold.
+        The base class would decode the values of some types of key a second time.
         """
         del field
         prefix = f"{ENV_PREFIX}{field_name}{ENV_DELIMITER}".lower()

@@ -1,4 +1,4 @@
-"""What is wrong with a configuration, one line each: where it stands, the key, the reason."""
+"""The faults of a configuration, one line each: the file, the key, the reason."""
 
 import codecs
 import difflib
@@ -47,9 +47,9 @@ KEYS: Mapping[str, type[BaseModel]] = {
 }
 """The keys of each section, and of each type of refclock: pydantic puts that into the location."""
 REMOVED: Mapping[tuple[str, str], str] = {}
-"""The advice for each key that an earlier version had, by section (or type of refclock) and key.
+"""The advice for each removed key, by section (or type of refclock) and key.
 
-A key that goes or gets another name stands here from then on.
+A key that is removed or renamed gets an entry here.
 """
 ARRAYS = ("peer", "refclock")
 """The sections that may be given several times, as `[[peer]]`."""
@@ -58,8 +58,14 @@ OUTPUTS = ("shm", "sock")
 """The types of a refclock."""
 POLLS = ("minpoll", "maxpoll")
 INTERVALS = range(20, 2**17 + 1)
-"""Whole seconds that somebody may write for a poll."""
+"""Values of a poll that are probably meant as seconds, and not as a power of two."""
 LISTENERS = {"listen", "listen_tls"}
+SYNTAX_REMEDIES = {
+    "Invalid value": "a text must stand in quotes",
+    "Illegal character '\\n'": "the closing quotation mark is missing",
+    "Cannot overwrite a value": "the key or section stands twice",
+}
+"""The remedy for each of tomllib's reasons that does not tell it."""
 
 Location = tuple[int | str, ...]
 
@@ -74,9 +80,9 @@ class ConfigError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """The place of a fault: a section, which of its kind (from 0), and the key in it.
+    """The place of a fault: the section, its index among those of its kind (from 0), and the key.
 
-    An empty section is that of a key above all sections.
+    The section is empty for a key that stands above all sections.
     """
 
     section: str
@@ -124,7 +130,7 @@ def line(path: Path, key: Key, reason: str) -> str:
 
 
 def file_fault(path: Path, *, must_exist: bool) -> str | None:
-    """Why `path` is no file to be read; None if it is one, or need not exist."""
+    """Why `path` cannot be read as a file; None if it can, or if it may be missing and is."""
     if path.is_dir():
         return f"{path}: is a directory, and must be a file"
     if must_exist and not path.exists():
@@ -147,11 +153,11 @@ def syntax_fault(path: Path, error: tomllib.TOMLDecodeError) -> str:
     reason, _, place = str(error).rpartition(" (at ")
     place = place.rstrip(")")
     where = place.replace(", column", " column")
-    return f"{path}: {where}: {reason}"
+    return ": ".join(filter(None, (str(path), where, reason, SYNTAX_REMEDIES.get(reason))))
 
 
 def validation_faults(path: Path, error: ValidationError) -> list[str]:
-    """One line for each key that is wrong, however many ways it failed to be right."""
+    """One line for each key that is wrong, with all of its reasons."""
     reasons: dict[Key, list[str]] = {}
     for details in error.errors():
         key = Key.of_location(details["loc"])
@@ -189,7 +195,7 @@ def _section_of(variable: str) -> str:
 
 
 def _remedy(details: ErrorDetails) -> str | None:
-    """What to do about a fault that many make; None for another one."""
+    """The message, with the remedy, for a common fault; None for any other fault."""
     location, value = details["loc"], details["input"]
     match details["type"]:
         case "extra_forbidden" if _stands_above_its_section(details):
@@ -226,14 +232,14 @@ def _reason(details: ErrorDetails) -> str:
 
 
 def _stands_above_its_section(details: ErrorDetails) -> bool:
-    """Whether a fault is about a key of some section that is written before any section."""
+    """Whether the fault is a known key that stands above the first section."""
     location = details["loc"]
     unknown = details["type"] == "extra_forbidden" and len(location) == 1
     return unknown and not isinstance(details["input"], dict) and _owners(str(location[0])) != ""
 
 
 def _owners(name: str, but: str = "") -> str:
-    """The sections that have this key, as they are written, without the section `but`."""
+    """The sections that have this key, in the file's notation, except the section `but`."""
     sections = (_section_with(owner) for owner, keys in KEYS.items() if name in keys.model_fields)
     return " or ".join(str(Key(each)) for each in dict.fromkeys(sections) if each != but)
 
@@ -247,9 +253,9 @@ def _unknown(location: Location) -> str:
         return f"unknown section{_suggestion(str(location[0]), set(Document.model_fields))}"
     *_, owner, name = (part for part in location if isinstance(part, str))
     if advice := REMOVED.get((owner, name)):
-        return f"is no key any more: {advice}"
+        return f"this key was removed: {advice}"
     if owners := _owners(name, but=_section_with(owner)):
-        return f"unknown key here: it belongs into {owners}"
+        return f"unknown key here: it belongs in {owners}"
     return f"unknown key{_suggestion(name, set(KEYS[owner].model_fields))}"
 
 

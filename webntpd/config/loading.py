@@ -58,12 +58,12 @@ def load_to_run(path: Path | None = None) -> Config:
 
 
 def notes(config: Config) -> Iterator[str]:
-    """What is no fault, and hardly meant."""
+    """Settings that are allowed, but are probably a mistake."""
     combined = any(refclock.peer is None for refclock in config.refclocks)
     if config.peers and combined and all(each.peer.noselect for each in config.peers):
         yield (
-            "[[peer]] noselect: all peers have it, so that nothing is published:"
-            " take it from those that are to be followed"
+            "[[peer]] noselect: all peers have it, so nothing is published:"
+            " remove it from the peers to follow"
         )
 
 

@@ -11,7 +11,7 @@ from webntpd.choices import Kind
 from webntpd.ntp.types import Failure, Reading
 
 CLOSE_TIMEOUT = 1.0
-"""How long a goodbye to a server may take, s."""
+"""Longest time to say goodbye to a server, s."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +65,6 @@ class Exchange(Protocol):
 
 
 async def say_goodbye(exchange: Exchange) -> None:
-    """Close an exchange for good, when cancelled as well: a slow server is not waited for."""
+    """Close an exchange, also when cancelled. A slow server gets CLOSE_TIMEOUT at most."""
     with trio.move_on_after(CLOSE_TIMEOUT, shield=True):
         await exchange.aclose()

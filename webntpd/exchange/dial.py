@@ -25,9 +25,9 @@ from webntpd.timestamping import Departure, TimestampedStream, detach
 logger = logging.getLogger(__name__)
 
 MAX_RECEIVED = 2**18
-"""Most that a connection receives, bytes on the wire, to be opened and then for each request.
+"""Most bytes on the wire that a connection receives as it opens, and again for each request.
 
-It covers the pings of a patient server: one every 20 s for the longest poll of 36 h.
+A server may send a ping every 20 s for the longest poll of 36 h within that.
 """
 
 
@@ -43,7 +43,7 @@ class Link:
     direct: bool
 
     def expect_reply(self) -> None:
-        """Call before each request: it may bring MAX_RECEIVED bytes."""
+        """Call before each request: the server may then send MAX_RECEIVED more bytes."""
         self.stamped.expect(MAX_RECEIVED)
 
     def trip(self, sent: Departure, t4: Stamp, *, first: bool) -> Trip:

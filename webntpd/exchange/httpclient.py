@@ -25,7 +25,7 @@ from webntpd.onwire import Trip
 HEADERS = {"User-Agent": f"webntpd/{__version__}", "Accept-Encoding": "identity"}
 
 MAX_HEADERS = 16384
-"""Most that is read of one answer before its body, bytes."""
+"""Most bytes of one answer before its body."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Answer:
 class HttpClient:
     """Asks one server, over a connection that it opens when there is none to reuse.
 
-    `timeout` is of each step, s; `max_body` bounds an answer, bytes.
+    `timeout` limits each step, s; `max_body` limits the body of an answer, bytes.
     """
 
     def __init__(

@@ -32,5 +32,5 @@ class Resolver(trio.abc.HostnameResolver):
             raise socket.gaierror(socket.EAI_AGAIN, str(error)) from error
 
     async def getnameinfo(self, *_: object) -> tuple[str, str]:
-        """Nothing here asks for names of addresses."""
+        """Not supported: webntpd looks up no names of addresses."""
         raise NotImplementedError

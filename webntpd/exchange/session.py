@@ -32,11 +32,11 @@ GOODBYE = 1.0
 """How long closing may take, s: the server's answer to it is a courtesy."""
 
 FRAMES_AT_ONCE = 64
+"""Frames that a server may send for each of our messages: its answer, perhaps in fragments."""
 FRAMES_PER_SECOND = 1.0
-"""A server may send this many frames for each of our messages, and so many more as time goes by:
-an answer, perhaps in fragments, and the pings of an idle connection."""
+"""Further frames that a server may send in each second: the pings of an idle connection."""
 
-# RFC 6455 §5.2: these two sizes say that the real one follows, in so many bytes.
+# RFC 6455 §5.2: after either of these lengths the real length follows, in so many bytes.
 _LENGTH_BYTES = {126: 2, 127: 8}
 
 # RFC 6455 §7.4.1: the connection was lost; a message or frame was at fault; a message too big.
@@ -202,7 +202,7 @@ class FrameCounter:
         self._left = 0  # bytes of the current frame that are still to come
 
     def feed(self, data: bytes) -> int:
-        """Count the frames whose header is complete with `data`."""
+        """The number of frames whose header `data` completes."""
         data = self._unread + data
         at = frames = 0
         while True:
@@ -238,7 +238,7 @@ class _Channel(trio.abc.Stream):
         self._began = trio.current_time()
 
     def begin_exchange(self) -> None:
-        """Call before each message of ours: what the server may send is counted from here on."""
+        """Call before each of our messages: received bytes and frames are counted from here on."""
         self.received = self._frame_count = 0
         self._began = trio.current_time()
         self.link.expect_reply()
@@ -259,7 +259,7 @@ class _Channel(trio.abc.Stream):
         return data
 
     def _count(self, frames: FrameCounter, data: bytes) -> None:
-        """Give the connection up if the server sends more frames than it may."""
+        """Count frames. Raises trio.BrokenResourceError if the server sent too many."""
         self._frame_count += frames.feed(data)
         allowed = FRAMES_AT_ONCE + FRAMES_PER_SECOND * (trio.current_time() - self._began)
         if self._frame_count > allowed:

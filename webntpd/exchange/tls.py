@@ -32,7 +32,7 @@ async def start_tls(
 ) -> trio.SSLStream[trio.abc.Stream]:
     """Shake hands with `host` over `stream`. Raises ExchangeError.
 
-    `now_ns` is of the wall clock.
+    `now_ns` is the wall clock's time.
     """
     try:
         # HTTP ends its messages itself, and so do its servers: often without a close_notify.
@@ -62,9 +62,9 @@ def _reason(
 
 
 def _validity(stream: trio.SSLStream[trio.abc.Stream]) -> Iterator[tuple[int, int]]:
-    """The first and the last second of Unix time of each certificate that the server has shown.
+    """First and last second of validity, Unix time, of each certificate that the server sent.
 
-    An interpreter that keeps them elsewhere gives none.
+    Empty if this interpreter does not give access to the certificates.
     """
     try:
         for certificate in _unverified_chain(stream):
@@ -78,7 +78,7 @@ def _validity(stream: trio.SSLStream[trio.abc.Stream]) -> Iterator[tuple[int, in
 
 
 def _unverified_chain(stream: trio.SSLStream[trio.abc.Stream]) -> Iterable[Any]:
-    """The ssl module shows no certificate that it has not verified; the object inside does."""
+    """The certificates that the server sent. The ssl module itself shows verified ones only."""
     inner: Any = stream._ssl_object
     return inner._sslobj.get_unverified_chain() or ()
 

@@ -78,9 +78,9 @@ def effective_port(url: httpx.URL) -> int:
 
 
 def parse_proxy(text: str) -> Proxy:
-    """A proxy's URL; without a scheme it is http.
+    """Parse a proxy's URL; without a scheme it is http.
 
-    Raises ValueError, whose message shows nothing that may be part of a password.
+    Raises ValueError. Its message shows no text that may be part of a password.
     """
     scheme, separator, rest = text.rpartition("://")
     scheme = scheme.lower() if separator else "http"
@@ -91,7 +91,7 @@ def parse_proxy(text: str) -> Proxy:
         raise ValueError(f"a PAC file is not supported: name the proxy in it, {_SUPPORTED}")
     if scheme not in _DEFAULT_PORT:
         raise ValueError(f"must be {_SUPPORTED}")
-    # Behind the last @ there is no password; where there is none, anything may be one.
+    # The text after the last @ holds no password. Without an @, any part may be one.
     shown = f", not ...@{rest.rpartition('@')[2]}" if "@" in rest else ""
     reason = f"must be http://[user:password@]host[:port]{shown}; {_ENCODING}"
     if "@" in path or not text.isascii() or not text.isprintable() or " " in text:
@@ -135,7 +135,7 @@ async def open_tunnel(stream: trio.abc.Stream, proxy: Proxy, authority: str, now
 
 
 def _about_authentication(proxy: Proxy, headers: httpx.Headers) -> str:
-    """What a proxy that wants a password offers, and what to do (RFC 9110 §11.7.1)."""
+    """The authentication schemes that a proxy offers, and the remedy (RFC 9110 §11.7.1)."""
     offered = ", ".join(_schemes(headers.get_list("proxy-authenticate"))) or "nothing"
     if "basic" not in offered.lower().split(", "):
         return f"it offers {offered}: webntpd speaks only Basic, and neither NTLM nor Negotiate"
@@ -145,7 +145,7 @@ def _about_authentication(proxy: Proxy, headers: httpx.Headers) -> str:
 
 
 def _schemes(challenges: Iterable[str]) -> Iterator[str]:
-    """The names of the schemes: a comma separates them, and also the parameters of each."""
+    """The names of the schemes. Commas separate the schemes, and the parameters of a scheme."""
     for challenge in challenges:
         for part in _QUOTED.sub("", challenge).split(","):
             name, *_ = part.split() or [""]

@@ -103,9 +103,8 @@ class WebSocketExchange:
     async def _exchange_reused(self, session: Session) -> _Exchanged | None:
         """An exchange over a connection that has been idle; None when the server has closed it.
 
-        Servers close what is idle when they like (the reference after 60 s), so that it is no
-        failure: not even when our message crosses the closing on its way. That the server flooded
-        us meanwhile is one.
+        Servers may close an idle connection at any time (the reference after 60 s). That is no
+        failure, even if our message and the server's close cross on the way. A flood is one.
         """
         if session.is_closed:
             if session.flooded is not None:

@@ -54,8 +54,8 @@ REACH_BITS = 0xFF
 SUSPEND_UNCERTAINTY = 2e-6
 """After a suspend the oscillator's frequency is known no better than this, s/s: it has cooled."""
 REFUSALS = {Rejection.HTTP_STATUS, Rejection.HANDSHAKE, Rejection.PROTOCOL}
-"""Failures after which to ask more seldom, though the server is reachable: it does not want the
-load, or it breaks the protocol, and costs us load itself."""
+"""Failures after which a reachable server is polled less often: it refuses our load, or it breaks
+the protocol and puts load on us."""
 
 
 class Peer:

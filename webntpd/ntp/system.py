@@ -8,9 +8,9 @@ A peer that was not asked yet, or has too few samples for a moment, has no vote 
 electorate. So the first of several peers to be ready, which may be the liar among them, does not
 speak for all at the start. A dead peer does not count.
 
-A newcomer, a peer that is added while there is an estimate, counts only from when it is fit: until
-then the others go on as if it were not there. That holds only while the peers that agreed before
-are still the majority of those that counted; if not, newcomers count as at the start.
+A newcomer is a peer that is added while there is an estimate. It counts only once it is fit; until
+then the others vote as if it were absent. That holds only while the peers that agreed before are
+still the majority of those that counted; if not, newcomers count as at the start.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -163,7 +163,7 @@ class System:
             and not report.noselect
             and is_fit(report, estimates[report.name], now_ns)
         }
-        # The least of them, so that no rounding depends on the order of the reports.
+        # The earliest, so that no rounding depends on the order of the reports.
         base_ns = min((each.mid_ns for each in fit.values()), default=0)
         candidates = [
             self._candidate(report, fit[report.name], base_ns, now_ns)
@@ -212,7 +212,10 @@ class System:
     def _undecided(
         self, ballot: Sequence[PeerReport], fit: Mapping[str, PeerEstimate], now_ns: int
     ) -> int:
-        """How many undecided peers count. Newcomers do if no peer that agreed before is fit."""
+        """The number of undecided peers that count.
+
+        Newcomers count only if no peer that agreed before is fit.
+        """
         if self._agreeing.isdisjoint(fit):
             self._newcomers = frozenset()
         self._newcomers = self._newcomers.difference(fit)

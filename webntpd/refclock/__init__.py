@@ -12,7 +12,7 @@ from webntpd.status import RefclockStatus
 class ShmParameters:
     """A shared memory segment, by its unit: NTPsec, ntpd and chrony read it.
 
-    `owners` are the numbers of the users, beside root and our own, whose segment is used.
+    `owners` are numbers of users: besides root's segment and our own, theirs are used.
     """
 
     unit: int
@@ -45,8 +45,8 @@ class Refclock(Protocol):
     def open(self) -> None:
         """Raises RefclockError if the output can never be used.
 
-        What may end, such as a stranger's segment, is shown in the status, and tried again with
-        each sample.
+        A failure that may end, such as another user's segment, is shown in the status. Then each
+        sample tries again.
         """
         ...
 

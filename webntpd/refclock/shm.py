@@ -15,10 +15,10 @@ CPUs, not of the C standard. Each field is one aligned store, so that no half of
 
 The segment is never removed: a reader would keep the old one mapped, and wait for ever.
 
-Any user can make a segment before us, and its creator can write any time into it for ever, or give
-it to root to look better. So a segment is used only if both its owner and its creator are root,
-ourselves, or users that the configuration names. Another is left alone, this output waits, and the
-daemon runs on.
+Any user can make a segment before us. Its creator can write any time into it from then on, even
+after a change of its owner to root. So a segment is used only if both its owner and its creator are
+root, ourselves, or users that the configuration names. Any other segment is left alone: this output
+waits, and the daemon runs on.
 """
 
 import ctypes
@@ -83,11 +83,11 @@ class Segment:
 
     @property
     def permissions(self) -> sysvipc.Permissions:
-        """As of now. It is `doomed` once removed; only then can its key name another segment."""
+        """The permissions as of now. Only once it is `doomed` can its key name another segment."""
         return sysvipc.stat(self.shmid)
 
     def clear(self) -> None:
-        """Make it ready for mode 1, and take back what an earlier writer has left."""
+        """Make it ready for mode 1, and invalidate the sample of an earlier writer."""
         self._time.valid = 0
         self._time.mode = 1
 
@@ -109,7 +109,7 @@ class Segment:
         self.detach()
 
     def detach(self) -> None:
-        """Leave the segment as it is."""
+        """Detach, and leave the segment as it is."""
         del self._time
         sysvipc.detach(self._address)
 
@@ -131,7 +131,7 @@ class Segment:
 
 
 class ShmRefclock:
-    """One unit of driver 28. `owners` are users, beside root and us, whose segment may be used."""
+    """One unit of driver 28. `owners` are users, besides root and us, whose segment is used."""
 
     def __init__(self, unit: int, owners: frozenset[int] = frozenset()) -> None:
         self._record = Record(f"SHM({unit})")
@@ -147,8 +147,8 @@ class ShmRefclock:
     def open(self) -> None:
         """Attach to the unit's segment, which is made if there is none.
 
-        If that fails, the status says why, and each sample tries again: the remedy is the
-        administrator's, and the cause may be any user of the machine.
+        If that fails, the status says why, and each sample tries again. Any user of the machine can
+        cause such a failure, so it does not end the daemon.
         """
         self._opened = True
         try:
@@ -194,7 +194,7 @@ class ShmRefclock:
             segment = Segment(shmid)
         except OSError as error:
             raise RefclockError(self._explain(error)) from error
-        # Only now: the number of a segment that is attached cannot become another one's.
+        # Checked only now: the number of an attached segment cannot pass to another segment.
         found = segment.permissions
         if self._is_strange(found):
             segment.detach()
@@ -230,14 +230,15 @@ class ShmRefclock:
         if self._is_strange(found):
             return self._refusal(found)
         reason = error.strerror
-        if error.errno == errno.EINVAL:  # shmget's only use for it where the size is possible
+        if error.errno == errno.EINVAL:  # shmget(2) means a segment that is too small
             reason = f"it has fewer than the {ctypes.sizeof(ShmTime)} bytes of a refclock"
         return f"cannot attach to shared memory, {self._describe(found)}: {reason}; {self._remedy}"
 
     @property
     def _remedy(self) -> str:
         return (
-            f"stop its consumer, remove it by 'ipcrm -M {self._key:#x}', then start webntpd first"
+            f"stop its consumer, remove it by 'ipcrm -M {self._key:#x}',"
+            " and start the consumer after webntpd's next sample"
         )
 
 

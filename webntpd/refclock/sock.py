@@ -69,7 +69,7 @@ class SockRefclock:
             self._record.succeeded(publication)
 
     def close(self) -> None:
-        """Send nothing more; nothing is held between two samples."""
+        """Send no more samples. No descriptor is open between two samples."""
         self._opened = False
 
 

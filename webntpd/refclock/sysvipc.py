@@ -40,7 +40,7 @@ _libc.shmctl.restype = ctypes.c_int
 
 @dataclass(frozen=True, slots=True)
 class Permissions:
-    """Who owns a segment, who made it, who may use it, and whether it is about to go."""
+    """Owner, creator and mode of a segment; `doomed` says that it is removed."""
 
     uid: int
     cuid: int

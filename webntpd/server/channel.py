@@ -73,18 +73,18 @@ class Channel:
         self._patience = limits.request_time
         self._requesting = True  # until the first request has come
         self._unsent = b""
-        self._arrived_ns = 0  # when input came that waits until nothing is unsent
-        self._queued = 0  # bytes that the kernel still had to send when the client's time began
+        self._arrived_ns = 0  # when the input came that waits for the output
+        self._queued = 0  # bytes that the kernel still had to send at `since`
         self._departures = departures  # may be stamped, if the client wants to know
         self._stamped = False
         self._lingering = False  # our side is shut down
         self._discarded = 0
 
     def is_overdue(self, now: float) -> bool:
-        """Whether the reactor is to close the channel, at that time of trio's clock.
+        """Whether the client's time is over at `now`, on trio's clock.
 
-        The kernel asks for more only when a third of its buffer is free, which a client with a
-        small window may take minutes to free. So a client that has taken anything gets more time.
+        epoll reports room only when a third of the kernel's buffer is free. A client with a small
+        window may need minutes to free that. So a client that has taken any byte gets more time.
         """
         if now < self.since + self._patience:
             return False
@@ -153,7 +153,7 @@ class Channel:
         return not self._unsent
 
     def _resume(self, now: float) -> None:
-        """Answer what waits, until something is left unsent again."""
+        """Answer the input that waits, until some output is left unsent."""
         connection = self._connection
         while connection.paused and not self._unsent:
             output = connection.resume(self._arrived_ns)

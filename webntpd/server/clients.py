@@ -97,7 +97,7 @@ class Clients:
         return self.find_limited(host)
 
     def find_limited(self, host: str) -> Client:
-        """The client of an address, of this machine's too.
+        """The client of an address, also of one on this machine.
 
         Beyond MAX_ADDRESSES, all further addresses share one client.
         """
@@ -144,7 +144,7 @@ def holders_of(share: str) -> tuple[str, ...]:
 def address_of(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     """The address in a text, None if it is none; some proxies add the port (RFC 7239 §6).
 
-    That of an IPv4 client is IPv4, as well where an IPv6 socket takes such clients.
+    The address of an IPv4 client is IPv4, also on an IPv6 socket.
     """
     try:
         address = ipaddress.ip_address(text.partition("%")[0])

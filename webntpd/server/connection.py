@@ -14,8 +14,8 @@ from webntpd.server.site import Site
 from webntpd.server.websocket import WebSocket
 
 MAX_OUTPUT = 16384
-"""Bytes of output after which no more input is looked at. One page or piece more may come."""
-_PIECE = 256  # bytes of messages that are looked at together: they get at most 20 KB of replies
+"""After this many bytes of output, further input waits. One page or piece may exceed it."""
+_PIECE = 256  # bytes of messages that are handled at once: their replies are at most 20 KB
 _BLANK_LINE = b"\r\n\r\n"
 
 
@@ -24,7 +24,7 @@ class Connection:
 
     `steady` says that it is between requests, and nothing of the following is so. `closing`: it
     ends once all that was returned is sent. `requesting`: a request has begun to come in. `paused`:
-    input is left; resume() answers it, and nothing may be fed before.
+    some input waits; call resume() for it before more is fed.
     `interleaved`: from the bytes that were returned last on, the client wants to know when
     replies really leave: transmitted() takes that.
     """
@@ -63,7 +63,7 @@ class Connection:
         return self._on_requests(data, arrived_ns)
 
     def resume(self, arrived_ns: int) -> bytes:
-        """Go on with input that waits, and arrived at that time; return what to send."""
+        """Handle the input that waits, and arrived at that time; return what to send."""
         rest = self._rest
         self._pause(b"")
         return self.receive(rest, arrived_ns)

@@ -1,4 +1,4 @@
-"""The certificate and the key of a server, for connections to come.
+"""The certificate and the key of a server.
 
 The files are read at the start and at each reload. They may be bad later, so their last good
 contents are kept: workers get those, and never read the files.
@@ -19,23 +19,23 @@ from webntpd.server.parameters import ServerError
 logger = logging.getLogger(__name__)
 
 TICKET_KEY_LIFE = 86400.0
-"""How long the keys of session tickets are used, s: a key that leaks opens no older sessions."""
+"""Lifetime of the keys of session tickets, s. A key that leaks opens no older sessions."""
 _MISMATCHES = {"KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH"}
 
 
 @dataclass(frozen=True, slots=True)
 class Pem:
-    """A certificate's chain and its key in PEM form, the key None if it is with the chain."""
+    """A certificate chain and its key, as PEM. `key` is None if the chain's file holds the key."""
 
     chain: bytes = field(repr=False)
     key: bytes | None = field(repr=False)
 
 
 class Credentials:
-    """A certificate with its key, as the files held them when they were last good.
+    """A certificate with its key, from the last time that the files were good.
 
-    `pem` is used instead of what the files hold now. Each context has keys of its own for session
-    tickets, so a ticket resumes no session of another. Raises ServerError.
+    `pem` is used instead of the files, if it is given. Each context has its own keys for session
+    tickets, so a ticket of one context resumes no session in another. Raises ServerError.
     """
 
     context: ssl.SSLContext
@@ -51,9 +51,9 @@ class Credentials:
             raise ServerError(f"cannot use certificate {certificate}: {reason}") from error
 
     def renew(self) -> bool:
-        """Read the files anew for connections to come; whether that is done, or they are bad.
+        """Read the files anew, for new connections. False if they are bad.
 
-        What was read before stays in use then.
+        The old certificate stays in use then.
         """
         try:
             self.use(self._read())
@@ -67,7 +67,7 @@ class Credentials:
         return True
 
     def use(self, pem: Pem) -> None:
-        """Use this for connections to come. Raises OSError, and changes nothing then."""
+        """Use this for new connections. Raises OSError, and then changes nothing."""
         self.context = _context(pem)
         self.pem = pem
 
@@ -87,7 +87,7 @@ class Credentials:
         return Pem(self._certificate.read_bytes(), key)
 
     def _reason(self, error: OSError) -> str:
-        """Why the files cannot be used, and what to do: OpenSSL does not tell."""
+        """The reason why the files cannot be used, and the remedy: OpenSSL gives neither."""
         try:
             pem = self._read()
         except OSError as unreadable:
@@ -122,7 +122,7 @@ def _context(pem: Pem) -> ssl.SSLContext:
 
 @contextmanager
 def _in_memory(data: bytes) -> Iterator[str]:
-    """The path of a file that is in no file system: OpenSSL takes a key from a file only."""
+    """The path of a file in memory: OpenSSL reads a key from files only."""
     with os.fdopen(os.memfd_create("pem"), "wb") as file:
         file.write(data)
         file.flush()

@@ -56,8 +56,8 @@ class Upgrade:
 class Http:
     """The server's side of one request.
 
-    `done` says that it is answered, and `rest` is what has come behind it. `closing` says that the
-    connection ends with what was returned last, `upgrade` that a WebSocket goes on from there.
+    `done` says that it is answered, and `rest` is the input behind it. `closing` says that the
+    connection ends with the output returned last, `upgrade` that a WebSocket goes on from there.
     Nothing may be fed after any of these. `served` is the request if it was answered with the time.
     """
 
@@ -75,7 +75,7 @@ class Http:
         self._site = site
         self._caller = caller
         self._h11 = h11.Connection(h11.SERVER, max_incomplete_event_size=site.limits.header_size)
-        self._before: bytes | None = b""  # half an empty line; None once the request has begun
+        self._before: bytes | None = b""  # part of an empty line; None once the request begins
         self._request: Request | None = None
         self._body = 0
         self._last = False  # the connection ends with the next reply
@@ -95,7 +95,7 @@ class Http:
             try:
                 event = self._h11.next_event()
             except h11.RemoteProtocolError as error:
-                error.__traceback__ = None  # a frame of h11 there refers to the error: a ring
+                error.__traceback__ = None  # its frames refer to the error: a cycle
                 reason, _, _ = str(error).partition(": bytearray(")  # what came is not sent back
                 output += self._refuse(HTTPStatus(error.error_status_hint), reason)
                 break
@@ -230,7 +230,7 @@ class Http:
             accepted = handshake.accept(request.raw)
         except handshake.RefusedError as error:
             return self._reply_error(error.status, str(error), error.headers)
-        # A proxy's connection is from here on its client's alone.
+        # From here on, the connection of a proxy serves one client alone.
         if self._caller.proxy is not None and not self._caller.hold(client):
             return self._refuse(
                 HTTPStatus.TOO_MANY_REQUESTS, "too many connections from this address"

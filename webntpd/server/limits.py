@@ -7,16 +7,17 @@ from dataclasses import dataclass
 class Limits:
     """Bounds with defaults that suit a public server. Times are in seconds.
 
-    `connections` are those open at once in all, `connections_per_address` those of one address,
-    of which an IPv6 /64 counts as one. With one too many in all, the longest idle connection of the
-    address, /64 or /48 that holds most makes room. An address may send `requests_per_second` in the
+    `connections` limits the connections that are open at once, `connections_per_address` those of
+    one address. An IPv6 /64 counts as one address. One connection too many closes the longest idle
+    one of the address, /64 or /48 that holds most. An address may send `requests_per_second` in the
     long run, HTTP requests and WebSocket frames alike, and `request_burst` of them at once. A
-    connection costs one, which pays for its first request, and a TLS connection two. Clients on
-    this machine are exempt from the limits of an address if `exempt_loopback`, since a reverse
-    proxy sits there. `header_size` bounds a request line with its header block, bytes;
-    `request_time` is what a request may take to come in, the TLS handshake included, and how long
-    a client may take nothing of a reply; `idle_time` is how long a connection may be silent, which
-    for a WebSocket should be more than a client's longest poll interval.
+    connection costs one request, which pays for its first one, and a TLS connection costs two.
+    `exempt_loopback` exempts clients on this machine from the limits of an address, since a reverse
+    proxy runs there. `header_size` limits a request line with its header block, bytes.
+
+    `request_time` limits the time for a request to come in, the TLS handshake included, and the
+    time in which a client takes nothing of a reply. `idle_time` limits the silence on a connection.
+    For a WebSocket it should be more than a client's longest poll interval.
     """
 
     connections: int = 16384

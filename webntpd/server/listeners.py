@@ -127,7 +127,7 @@ def _tcp(family: int, place: tuple[object, ...], *, shared: bool) -> socket.sock
 
 def _unix(path: Path, *, tls: bool) -> Listener:
     with socket.socket(socket.AF_UNIX) as probe:
-        probe.settimeout(0)  # connect() waits while the other's backlog is full
+        probe.settimeout(0)  # else connect() waits while a backlog is full
         try:
             probe.connect(str(path))
         except ConnectionRefusedError:

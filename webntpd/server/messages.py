@@ -20,7 +20,7 @@ from webntpd.server.parameters import ServerParameters
 PERIOD = 1.0
 """Time between two reports of a worker, s."""
 MOST_LINE = 4096
-"""Bytes of a line; of a longer one the last ones are kept."""
+"""Longest line, bytes. Of a longer line only the end is kept."""
 
 _LENGTH = 4  # bytes before each message to a worker
 _COUNTERS = {field.name for field in fields(Counters)}

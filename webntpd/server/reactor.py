@@ -154,7 +154,7 @@ class Reactor:
                 return
             except OSError as error:
                 if error.errno == errno.EMFILE and self._channels:
-                    if attempt:  # accept() says so even if no client waits, but epoll does not
+                    if attempt:  # accept() fails so even if no client waits
                         return
                     self._make_room()
                 elif error.errno in _EXHAUSTED:

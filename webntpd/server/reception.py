@@ -26,10 +26,10 @@ MAPPED_PREFIX = 96
 class Caller:
     """The other end of one connection.
 
-    `direct` is the client at it, None if no limits of an address apply; `proxy` is its address if
-    it is one of our proxies, empty for a Unix socket. `holder` is the client that the connection
-    counts towards, `slot` its place, once it has one, and `paid` says that the next request is
-    paid for.
+    `direct` is the client there, None if no limits of an address apply. `proxy` is the address if a
+    trusted proxy is there, empty for a Unix socket, None for a client. `holder` is the client that
+    the connection counts towards, and `slot` its place, once it has one. `paid` says that the next
+    request is paid for.
     """
 
     reception: "Reception"
@@ -52,7 +52,7 @@ class Caller:
         return self.reception.client_of(forwarded_for)
 
     def pay(self, *, tls: bool) -> bool:
-        """Whether the client at the other end may have a connection, which it pays for then."""
+        """Charge the client at the other end for a connection. False if it may have none."""
         client = self.direct
         if client is None:
             return True
@@ -60,20 +60,20 @@ class Caller:
         return self.paid
 
     def admits(self, client: Client) -> bool:
-        """Count a request of a client, unless it is paid for or one too many."""
+        """Count a request of a client, unless it is paid for. False if it is one too many."""
         if self.paid:
             self.paid = False
             return True
         return client.admit()
 
     def enter(self, connection: Connection) -> None:
-        """Let the connection count from now on."""
+        """Count the connection from now on."""
         holders = holders_of(self.proxy or LOOPBACK) if self.direct is None else self.direct.holders
         self.slot = self.reception.slots.take(connection, holders)
         self._change_holder(self.direct)
 
     def hold(self, client: Client | None) -> bool:
-        """Let a proxy's connection count towards its client, unless that has too many."""
+        """Count a proxy's connection towards its client. False if that has too many already."""
         if client is not None:
             if client.full:
                 return False
@@ -83,11 +83,11 @@ class Caller:
         return True
 
     def leave(self) -> None:
-        """Let the connection count no more."""
+        """Count the connection no more."""
         self._change_holder(None)
         if self.slot is not None:
             self.reception.slots.free(self.slot)
-            self.slot = None  # a ring of references waits for the garbage collector
+            self.slot = None  # else a cycle waits for the garbage collector
 
     def _change_holder(self, client: Client | None) -> None:
         if self.holder is not None:

@@ -27,7 +27,7 @@ MAX_BLOCKS = 512
 MAX_BLOCK = 1024
 """Longest header block that is remembered, bytes."""
 MAX_STENCILS = 12
-"""Stencils kept for a second: one for each Host and origin that clients name."""
+"""Most stencils kept within a second: one for each Host and origin that clients name."""
 MAX_MEMORY = 384 * 1024
 """Most memory for header blocks, bytes. With the stencils it is half a mebibyte."""
 _BLOCK_MEMORY = 512  # bytes for a header block in both dictionaries, beside its text twice
@@ -52,7 +52,7 @@ class Remembered:
         self._header_size = limits.header_size
         self._counters = counters
         self._known: OrderedDict[bytes, _Known] = OrderedDict()
-        self._memory = 0  # of those
+        self._memory = 0  # of those, bytes
         self._current: dict[bytes, _Current] = {}  # those used in this second
         self._stencils: dict[tuple[str, Headers], Stencil] = {}  # of this second
 
@@ -106,7 +106,7 @@ class Remembered:
         return current
 
     def _stencil(self, host: str, origin_headers: Headers) -> Stencil:
-        """That of this second; with one too many all are made anew as they are asked for."""
+        """The stencil of this second. Beyond MAX_STENCILS, all are dropped and made on demand."""
         stencil = self._stencils.get((host, origin_headers))
         if stencil is None:
             if len(self._stencils) >= MAX_STENCILS:
@@ -118,7 +118,7 @@ class Remembered:
 
 
 class _Known(NamedTuple):
-    """What a reply depends on, of one header block."""
+    """The parts of one header block that its replies depend on."""
 
     host: str
     origin_headers: Headers
@@ -126,7 +126,7 @@ class _Known(NamedTuple):
 
 
 _Current = tuple[Stencil, str | None]
-"""What writes the replies to a header block in this second, and its X-Forwarded-For."""
+"""The stencil for the replies to a header block in this second, and its X-Forwarded-For."""
 
 
 def _memory(block: bytes) -> int:

@@ -31,11 +31,10 @@ _ABSOLUTE = re.compile(r"(?i:https?)://(?P<host>[^/?]+)(?P<rest>.*)")
 class Request:
     """A request and its digest.
 
-    `host` is empty where HTTP/1.0 leaves it out, and like `path` it is that of the target if the
-    target is a whole address, `length` what Content-Length declares, `upgrade`
-    says that a WebSocket is wanted, `accepts_html` that a browser opens the address as a page, and
-    `forwarded_for` is what a proxy says of its client. `fault` tells what makes it a bad request
-    although h11 takes it.
+    `host` is empty where HTTP/1.0 leaves it out. `host` and `path` come from the target if that is
+    a whole address. `length` is the Content-Length. `upgrade` says that a WebSocket is wanted,
+    `accepts_html` that a browser opens the address as a page. `forwarded_for` is the
+    X-Forwarded-For. `fault` is the reason to refuse a request that h11 accepts.
     """
 
     raw: h11.Request
@@ -82,7 +81,7 @@ class Request:
 
 
 def _fault(method: bytes, host: str, target: str) -> str | None:
-    """What is wrong with a request's Host or target, if anything is (RFC 9112 §3.2)."""
+    """The fault of a request's Host or target, or None (RFC 9112 §3.2)."""
     if not _is_host(host):
         return "Host is not a host with an optional port"
     absolute = _ABSOLUTE.fullmatch(target)

@@ -23,13 +23,13 @@ from webntpd.server.site import Site
 from webntpd.server.timesource import TimeSource
 
 SPARE_DESCRIPTORS = 64
-"""Descriptors that the server leaves to the rest of the process, if there are twice as many."""
+"""Descriptors that connections leave free for the rest of the process, but at most half of all."""
 
 
 class Server:
-    """Everything that serving takes. Raises ServerError if it cannot be done as configured.
+    """The parts of a server. Raises ServerError if it cannot serve as configured.
 
-    `pem` is used instead of the files of the certificate and its key.
+    `pem` is used instead of the files of the certificate and its key, if it is given.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Server:
         return None if self._credentials is None else self._credentials.pem
 
     def use(self, pem: Pem) -> None:
-        """Use this certificate for connections to come."""
+        """Use this certificate for new connections."""
         if self._credentials is not None:
             self._credentials.use(pem)
 
@@ -106,7 +106,7 @@ def stamp(listeners: Sequence[Listener], parameters: ServerParameters) -> bool:
 
 
 def _within_descriptors(limits: Limits) -> Limits:
-    """The limits with no more connections than leave descriptors for the rest of the process."""
+    """The limits, with `connections` lowered to leave SPARE_DESCRIPTORS free."""
     most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     spare = min(SPARE_DESCRIPTORS, most // 2)
     return replace(limits, connections=min(limits.connections, most - spare))

@@ -12,7 +12,7 @@ from itertools import islice
 from typing import Protocol, TypeVar
 
 LOOKS = 64
-"""Connections of the largest holders among which the longest idle one is looked for."""
+"""Most connections of the largest holders that are searched for the longest idle one."""
 
 
 class Connection(Protocol):
@@ -48,12 +48,12 @@ class Slots:
         return slot
 
     def move(self, slot: Slot, names: tuple[str, ...]) -> None:
-        """Count it towards others from now on."""
+        """Count the connection towards other holders from now on."""
         self.free(slot)
         self._hold(slot, names)
 
     def free(self, slot: Slot) -> None:
-        """Count it no more."""
+        """Count the connection no more."""
         for holder in slot.holders:
             del holder.slots[slot]
             self._settle(holder, len(holder.slots) + 1)
@@ -64,9 +64,9 @@ class Slots:
     def longest_idle_of_the_largest(self) -> Connection:
         """The connection that makes room. There is at least one.
 
-        Several holders may be the largest ones. Of a large network it is a connection of the
-        largest address that is found at once. The connections that were looked at and stay come
-        last in the next search.
+        Several holders may be the largest ones. At most LOOKS of their connections are searched. Of
+        a large network, those of the largest address come first. The connections that were searched
+        and stay come last in the next search.
         """
         largest = self._by_count[self._most]
         looked = list(

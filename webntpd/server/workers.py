@@ -2,10 +2,12 @@
 
 Each has its own socket of every TCP address (SO_REUSEPORT), over which the kernel spreads the
 clients; other sockets are shared. The sockets stay open here, so that clients wait in the queue of
-a worker that failed until another has taken its place; while one that fails again and again is
-away, the others get its clients. A worker gets its task over its standard input, and the news
-whenever there are any; it reports its counters on standard output, and is killed when it does not
-any more; and it stops when its input ends, which it also does when this process dies.
+a worker that failed until another takes its place. While a worker that fails again and again is
+away, the others get its clients.
+
+A worker gets its task and later news over its standard input. It reports its counters on standard
+output, and is killed if the reports stop. It stops when its input ends, which also happens when
+this process dies.
 
 Limits hold in each worker by itself. That of all connections is divided by their number, and so is
 that of the connections of one address, with a margin: the kernel spreads them by chance, and a
@@ -194,7 +196,7 @@ class Workers:
 
 @contextmanager
 def resting(listeners: Sequence[Listener]) -> Iterator[None]:
-    """Have the kernel give the clients of these sockets to those of the other workers.
+    """Stop listening on these sockets: the kernel gives their clients to the other workers.
 
     Clients that wait already are reset. A socket that the workers share is left alone.
     """
@@ -202,8 +204,8 @@ def resting(listeners: Sequence[Listener]) -> Iterator[None]:
     for sock in own:
         place = sock.getsockname()
         sock.shutdown(socket.SHUT_RDWR)
-        with suppress(OSError):  # one that has its port still
-            sock.bind(place)  # a port that the kernel chose is let go of
+        with suppress(OSError):  # the socket still has its port
+            sock.bind(place)  # shutdown() lets go of a port that the kernel chose
     try:
         yield
     finally:

@@ -18,6 +18,8 @@ FATES = {
 
 def source_lines(status: Status) -> list[str]:
     """A block for each peer."""
+    if not status.peers:
+        return ["there are no peers"]
     return paragraphs(_peer_facts(peer, status) for peer in status.peers)
 
 

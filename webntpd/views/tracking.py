@@ -16,7 +16,7 @@ from webntpd.views.facts import Fact, ago, ahead, lasting, oscillator, paragraph
 
 SECONDS_PER_DAY = 86_400
 SETTLED = 5
-"""Samples after which a consumer has had the polls that it needs to follow a refclock."""
+"""Published samples after which a consumer usually follows a refclock."""
 EXPECTATION = (
     "a consumer follows after a few polls of its own: until then chrony shows #?,"
     " NTPsec and ntpd a blank, ntpd-rs stratum 16"
