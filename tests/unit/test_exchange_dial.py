@@ -509,7 +509,14 @@ async def test_a_proxy_that_wants_a_password_is_quoted_with_its_schemes(
 
 @pytest.mark.parametrize(
     "url",
-    ["http://u:12/secret@h:3128", "http://u:secret#@h", "u:secret?x@h", "socks5://u:secret@h"],
+    [
+        "http://u:12/secret@h:3128",
+        "http://u:secret#@h",
+        "u:secret?x@h",
+        "http://u:secret%ter@h:3128",
+        "http://u:secret%@h:3128",
+        "socks5://u:secret@h",
+    ],
 )
 async def test_a_password_in_the_environment_is_not_shown(
     exchange_to: ExchangeTo, monkeypatch: pytest.MonkeyPatch, url: str

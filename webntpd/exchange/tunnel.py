@@ -25,6 +25,7 @@ MAX_PORT = 65535
 _SUPPORTED = "the http:// or https:// URL of a proxy that allows CONNECT"
 _ENCODING = "in user and password, / is written %2F, # %23, ? %3F, @ %40, : %3A and % %25"
 _AUTHORITY = re.compile(r"([^/?#]*)(.*)", re.DOTALL)  # RFC 3986 §3.2
+_STRAY_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")  # RFC 3986 §2.1
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
 
 
@@ -95,6 +96,8 @@ def parse_proxy(text: str) -> Proxy:
     shown = f", not ...@{rest.rpartition('@')[2]}" if "@" in rest else ""
     reason = f"must be http://[user:password@]host[:port]{shown}; {_ENCODING}"
     if "@" in path or not text.isascii() or not text.isprintable() or " " in text:
+        raise ValueError(reason)
+    if _STRAY_PERCENT.search(authority.rpartition("@")[0]):
         raise ValueError(reason)
     try:
         url = httpx.URL(f"{scheme}://{authority}")
