@@ -32,7 +32,7 @@ def pytest_terminal_summary(terminalreporter: "pytest.TerminalReporter") -> None
 
 
 def reason(report: pytest.TestReport | pytest.CollectReport) -> tuple[str, str]:
-    """What was missing, and the remedy, as tests.system.harness.unavailable joins them."""
+    """The missing thing and the remedy, as tests.system.harness.unavailable joins them."""
     assert isinstance(report.longrepr, tuple)
     what, _, remedy = report.longrepr[2].removeprefix("Skipped: ").partition("; ")
     return what, remedy

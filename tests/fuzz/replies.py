@@ -44,7 +44,7 @@ def a_reply(data: bytes) -> None:
 
 
 def is_possible(reading: Reading) -> None:
-    """Whatever the server says, a reading has its times in order, and a delay."""
+    """A reading has its times in order, and a delay, for every reply that gives one."""
     assert reading.t3_ns >= reading.t2_ns
     assert reading.r4_ns >= reading.r1_ns
     assert reading.delay >= -reading.resolution_ns / NS_PER_S

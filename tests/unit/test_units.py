@@ -41,7 +41,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def files(root: Path) -> set[str]:
-    """What is there, but for directories."""
+    """The files below a directory."""
     return {
         str(path.relative_to(root))
         for path in root.rglob("*")
