@@ -48,7 +48,7 @@ class Counts:
 
 
 def quotes(crowd: Crowd) -> Act:
-    """A Host of quotation marks, each of which JSON doubles, and messages that repeat it."""
+    """A Host of quotation marks, which JSON makes twice as long, and messages that repeat it."""
     kept: deque[socket.socket] = deque()
     asked = upgrade(b'"' * 7880) + frame(b"1") * 200
 

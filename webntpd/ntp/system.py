@@ -177,7 +177,7 @@ class System:
         def nothing(reason: NoEstimate) -> Verdict:
             return Verdict(reason, tallies, estimates, frequency=self._common)
 
-        intersection = select(candidates, len(candidates) + undecided)
+        intersection = select(candidates, self._electorate)
         if intersection is None and undecided:
             return nothing(NoEstimate.WAITING)  # no peer is outvoted yet
         tallies |= dict.fromkeys(fit, Tally.FALSETICKER)
@@ -199,11 +199,9 @@ class System:
             at_ns=now_ns,
             x_ns=base_ns + round(combination.mid * NS_PER_S),
             error=combination.error,
-            growth=max(growth_beside(estimates[name], moving) for name in agreeing),
+            growth=max(growth_beside(fit[name], moving) for name in agreeing),
             jitter=combination.jitter,
-            frequency=replace(
-                moving, wander=max(estimates[name].frequency.wander for name in agreeing)
-            ),
+            frequency=replace(moving, wander=max(fit[name].frequency.wander for name in agreeing)),
             system_peer=system_peer,
             leap=majority_warning([leaps[name] for name in agreeing if name in leaps]),
         )

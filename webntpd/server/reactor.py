@@ -101,22 +101,20 @@ class Reactor:
             self._site.refresh(self._clock.realtime_ns())
             for fd, events in ready:
                 channel = self._channels.get(fd)
-                if channel is not None:
-                    self._handle(fd, channel, events, now)
-                elif (listener := self._listeners.get(fd)) is not None:
-                    self._accept(listener)
+                if channel is None:
+                    if (listener := self._listeners.get(fd)) is not None:
+                        self._accept(listener)
+                else:
+                    try:
+                        channel.handle(events, now)
+                    except Exception:  # a fault in our code costs one client, not all of them
+                        logger.exception("a connection was dropped by a fault in the server")
+                        channel.close()
+                    if channel.changed:
+                        self._settle(fd, channel)
                 if perf_counter() > end:
                     await trio.lowlevel.checkpoint()
                     end = perf_counter() + SLICE
-
-    def _handle(self, fd: int, channel: Channel, events: int, now: float) -> None:
-        try:
-            channel.handle(events, now)
-        except Exception:  # a fault in our code costs one client, not all of them
-            logger.exception("a connection was dropped by a fault in the server")
-            channel.close()
-        if channel.changed:
-            self._settle(fd, channel)
 
     def _settle(self, fd: int, channel: Channel) -> None:
         """Bring what epoll waits for in line with what became of the channel."""
