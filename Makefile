@@ -58,7 +58,7 @@ types: $(READY)  ## mypy --strict
 	$(BIN)/mypy
 
 coverage: $(READY)  ## the pure part: every branch of a module by its own test file
-	$(BIN)/python tests/pure_coverage.py
+	$(BIN)/python -m tests.pure_coverage
 
 check: $(BENCH) lint types test coverage  ## everything that a commit must pass
 

@@ -11,30 +11,24 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from tests.rooms import ROOMS, source_files
+
 ROOT = Path(__file__).parent.parent
-PURE = [
-    "changes.py",
-    "ntpstats.py",
-    "wire.py",
-    "leap.py",
-    "onwire.py",
-    "render.py",
-    "status.py",
-    "ntp/*.py",
-    "views/*.py",
-]
 PROCESSES = 2
 
 
 def pure_modules() -> list[Path]:
-    package = ROOT / "webntpd"
-    found = [path.relative_to(ROOT) for pattern in PURE for path in package.glob(pattern)]
-    return sorted(path for path in found if path.name != "__init__.py")
+    return [
+        path.relative_to(ROOT)
+        for room in ROOMS
+        for path in source_files(room)
+        if room.pure and path.name != "__init__.py"
+    ]
 
 
 def own_test(module: Path) -> Path:
-    """webntpd/ntp/peer.py has tests/unit/test_ntp_peer.py."""
-    return Path("tests", "unit", "_".join(["test", *module.with_suffix("").parts[1:]]) + ".py")
+    """webntpd/ntp/peer.py has tests/unit/ntp/test_peer.py."""
+    return Path("tests/unit", *module.parts[1:-1], f"test_{module.name}")
 
 
 def fault_of(module: Path) -> str | None:

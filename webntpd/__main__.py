@@ -2,7 +2,7 @@
 
 import sys
 
-from webntpd.cli import main
+from webntpd.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -13,10 +13,10 @@ from pathlib import Path
 import trio
 
 from benchmarks.accuracy.modes import Asking, Sample, Series, Transport
-from webntpd.choices import Kind
-from webntpd.clock import Clock, SystemClock
-from webntpd.exchange import Exchange, ExchangeError, ExchangeParameters
-from webntpd.exchange.factory import make_exchange
+from webntpd.clock.clocks import Clock, SystemClock
+from webntpd.exchange import make_exchange
+from webntpd.exchange.base import Exchange, ExchangeError, ExchangeParameters
+from webntpd.names import Kind
 from webntpd.ntp.types import Reading
 
 WARM_UP = 5

@@ -13,9 +13,9 @@ import trio
 from benchmarks.accuracy.client import asked, reachable
 from benchmarks.accuracy.modes import Asking, Transport
 from benchmarks.common.process import wake_ups
-from webntpd.clock import SystemClock
-from webntpd.exchange import Exchange
-from webntpd.exchange.factory import make_exchange
+from webntpd.clock.clocks import SystemClock
+from webntpd.exchange import make_exchange
+from webntpd.exchange.base import Exchange
 
 COMPARED = (Asking.KERNEL, Asking.INTERLEAVED)
 ROUNDS = 10

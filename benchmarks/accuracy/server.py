@@ -19,7 +19,7 @@ import trustme
 from benchmarks.accuracy.modes import Transport
 from benchmarks.accuracy.places import Place
 from benchmarks.common.process import free_port, running
-from webntpd.clock import SystemClock
+from webntpd.clock.clocks import SystemClock
 from webntpd.server import ServerParameters, serve
 from webntpd.server.limits import Limits
 

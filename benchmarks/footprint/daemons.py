@@ -15,12 +15,12 @@ import trustme
 from benchmarks.common.chronyd import chronyd_command
 from benchmarks.common.process import Process, ProcessError, free_port, running
 from benchmarks.footprint.mailbox import Mailbox, mailbox
-from webntpd.controlclient import ask
+from webntpd.cli.controlclient import ask
 
 HOST = "127.0.0.1"
 PATIENCE = 60.0
 """How long a daemon may take to start, s: the machine may have other work to do."""
-COMMAND = (sys.executable, "-c", "import sys; from webntpd.cli import main; sys.exit(main())")
+COMMAND = (sys.executable, "-c", "import sys; from webntpd.cli.main import main; sys.exit(main())")
 """What the script `webntpd` is."""
 WATCHDOG_US = 30_000_000
 """That of the systemd unit."""

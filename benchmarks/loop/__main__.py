@@ -18,7 +18,7 @@ from benchmarks.loop.marks import marks
 from benchmarks.loop.paths import PATHS
 from benchmarks.loop.report import as_json, lines
 from benchmarks.loop.setting import Outcome, run, say
-from webntpd.exchange import ExchangeError
+from webntpd.exchange.base import ExchangeError
 
 MINUTES = 15.0
 FLOOR_MINUTES = 3.0

@@ -13,9 +13,9 @@ import trio
 
 from benchmarks.accuracy.client import asked, reachable
 from benchmarks.accuracy.modes import Asking, Sample, Transport
-from webntpd.clock import SystemClock
-from webntpd.exchange import Exchange, ExchangeError
-from webntpd.exchange.factory import make_exchange
+from webntpd.clock.clocks import SystemClock
+from webntpd.exchange import make_exchange
+from webntpd.exchange.base import Exchange, ExchangeError
 from webntpd.ntp.types import NS_PER_S
 
 INTERVAL = 5.0

@@ -15,7 +15,7 @@ from benchmarks.common.chronyd import chronyd_command
 from benchmarks.common.process import Process, ProcessError, running
 from benchmarks.path.chronyc import Statistics, parse, with_poll
 from benchmarks.path.ends import SERVER, End
-from webntpd.controlclient import AskError, NotRunningError, ask
+from webntpd.cli.controlclient import AskError, NotRunningError, ask
 
 PATIENCE = 60.0
 """How long a daemon may take to start or answer, s: the machine may have other work to do."""

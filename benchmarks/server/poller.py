@@ -11,12 +11,12 @@ from collections.abc import Iterable
 
 import trio
 
-from webntpd.choices import Kind
-from webntpd.clock import SystemClock
-from webntpd.exchange import Exchange, ExchangeParameters
-from webntpd.exchange.factory import make_exchange
+from webntpd.cli.survey import offset_of
+from webntpd.clock.clocks import SystemClock
+from webntpd.exchange import make_exchange
+from webntpd.exchange.base import Exchange, ExchangeParameters
+from webntpd.names import Kind
 from webntpd.ntp.types import Reading
-from webntpd.query.survey import offset_of
 
 INTERVAL = 0.01
 """Between two exchanges, s."""

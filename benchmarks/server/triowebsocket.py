@@ -6,7 +6,7 @@ import time
 import trio
 from trio_websocket import ConnectionClosed, WebSocketRequest, serve_websocket
 
-from webntpd.wire import SUBPROTOCOL, ReplyTemplate, parse_request
+from webntpd.protocol.wire import SUBPROTOCOL, ReplyTemplate, parse_request
 
 REPLY = ReplyTemplate("localhost", None, sync=True, max_error=0.0)
 

@@ -4,7 +4,7 @@ import argparse
 
 import trio
 
-from webntpd.clock import SystemClock
+from webntpd.clock.clocks import SystemClock
 from webntpd.server import ServerParameters, serve
 
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.snapshots import SYNCHRONISED
-from webntpd.processmetrics import Process
-from webntpd.views.metrics import Snapshot
+from tests.unit.status.snapshots import SYNCHRONISED
+from webntpd.daemon.processmetrics import Process
+from webntpd.status.prometheus import Snapshot
 
 CONTRIB = Path(__file__).parents[2] / "contrib"
 

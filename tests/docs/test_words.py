@@ -11,7 +11,7 @@ import pytest
 from tests.docs.markdown import Document
 from tests.docs.test_documents import DOCUMENTS
 from tests.system.harness import ROOT
-from webntpd.arguments import Exit, make_parser
+from webntpd.cli.arguments import Exit, make_parser
 from webntpd.config.document import ENV_DELIMITER, ENV_PREFIX
 from webntpd.config.document import Document as Configuration
 from webntpd.config.faults import KEYS

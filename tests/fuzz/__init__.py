@@ -6,8 +6,8 @@ code; `test_corpus.py` feeds them to it in `make test`, without atheris.
 """
 
 TARGETS = {
-    "replies": ("webntpd.wire", "webntpd.onwire"),
-    "leaplists": ("webntpd.leap",),
+    "replies": ("webntpd.protocol.wire", "webntpd.protocol.onwire"),
+    "leaplists": ("webntpd.leap.list",),
     "configurations": ("webntpd.config",),
     "clients": ("webntpd.exchange",),
     "connections": ("webntpd.server",),

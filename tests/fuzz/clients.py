@@ -9,17 +9,17 @@ import trio
 from trio.testing import MockClock
 
 from tests.fuzz.draw import Bytes
-from webntpd.choices import Kind
-from webntpd.clock import Pair
-from webntpd.exchange import Exchange, ExchangeError, ExchangeParameters
+from webntpd.clock.clocks import Pair
+from webntpd.exchange.base import Exchange, ExchangeError, ExchangeParameters
 from webntpd.exchange.dial import MAX_RECEIVED, Dialer, Link
 from webntpd.exchange.http import HttpExchange
 from webntpd.exchange.timeheader import TimeHeaderExchange
 from webntpd.exchange.tunnel import open_tunnel, parse_proxy
 from webntpd.exchange.websocket import WebSocketExchange
+from webntpd.names import Kind
 from webntpd.ntp.types import NS_PER_S, Failure, Reading, Stamp, StampSource
-from webntpd.timestamping import Arrival, Departure, FloodError
-from webntpd.wire import INTERLEAVED_SUBPROTOCOL, SUBPROTOCOL
+from webntpd.protocol.wire import INTERLEAVED_SUBPROTOCOL, SUBPROTOCOL
+from webntpd.sockets.stream import Arrival, Departure, FloodError
 
 T0 = 1_489_217_288_328_757_000
 """The time of the clock, ns, which stands still, so that inputs can hold the token."""

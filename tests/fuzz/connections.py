@@ -5,10 +5,10 @@ how the rest is cut into pieces.
 """
 
 from tests.fuzz.draw import Bytes
-from tests.unit.server_parts import T0, Parts
+from tests.unit.server.parts import T0, Parts
+from webntpd.clock.adjtime import ClockState
 from webntpd.ntp.types import NS_PER_S
 from webntpd.server.connection import Connection
-from webntpd.server.kernelclock import ClockState
 from webntpd.server.limits import Limits
 
 GET = b"GET /json?1489217288.328757 HTTP/1.1\r\nHost: x\r\n\r\n"

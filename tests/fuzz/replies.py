@@ -3,8 +3,8 @@
 from contextlib import suppress
 
 from tests.fuzz.draw import Bytes
-from webntpd import onwire, wire
 from webntpd.ntp.types import NS_PER_S, Formula, Reading, Stamp, StampSource
+from webntpd.protocol import onwire, wire
 
 TOKEN = "1489217288.328757"
 T1_NS = 1_489_217_288 * NS_PER_S

@@ -29,7 +29,7 @@ from tests.hostile.arena import (
 )
 from tests.hostile.polite import Polite
 from tests.hostile.watch import Watch, cpu_of, kinds_of_lines
-from webntpd.controlclient import AskError, NotRunningError, ask
+from webntpd.cli.controlclient import AskError, NotRunningError, ask
 
 START = 20.0
 """The daemon may take so long to start, and to stop, s."""

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from webntpd.ntp.types import Leap, Publication
-from webntpd.refclock import Refclock
+from webntpd.refclock.base import Refclock
 from webntpd.refclock.shm import ShmRefclock
 from webntpd.refclock.sock import SockRefclock
 

@@ -7,12 +7,12 @@ import pytest
 
 from tests.system.consumers import UNIT, NtpSec
 from tests.system.harness import Sandbox, eventually, require
-from webntpd.choices import Consumer, Kind
+from webntpd.cli.consumers import Facts, Measured, consumer_lines
 from webntpd.config import Config, PeerSpec, RefclockSpec
-from webntpd.consumers import Facts, Measured, consumer_lines
-from webntpd.exchange import ExchangeParameters
+from webntpd.exchange.base import ExchangeParameters
+from webntpd.names import Consumer, Kind
 from webntpd.ntp.types import PeerParameters
-from webntpd.refclock import ShmParameters, SockParameters
+from webntpd.refclock.base import ShmParameters, SockParameters
 
 CONFIG = Config(
     (PeerSpec(ExchangeParameters("ws://a", Kind.WEBSOCKET), PeerParameters("a")),),

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.system.harness import require, require_root
-from tests.unit.test_leap import PUBLISHED
-from tests.unit.test_leapfetch import NEW, NOW, OLD, ok, serving
-from webntpd.leapfetch import LeapSource, renewed, replace
+from tests.unit.exchange.test_leaplist import NEW, NOW, OLD, ok, serving
+from tests.unit.leap.test_list import PUBLISHED
+from webntpd.exchange.leaplist import LeapSource, renewed, replace
 
 pytestmark = pytest.mark.system
 

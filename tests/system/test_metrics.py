@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.system.daemons import Peer, SockConsumer, run, serve, shm
 from tests.system.harness import PATIENCE, ROOT, Sandbox, eventually, require
-from tests.unit.test_leap import PUBLISHED
+from tests.unit.leap.test_list import PUBLISHED
 
 pytestmark = pytest.mark.system
 

@@ -11,11 +11,11 @@ import pytest
 
 from tests.system.consumers import NTPSEC, ntpsec_environment
 from tests.system.harness import PATIENCE, require, unavailable
-from tests.unit.snapshots import GOOD, MEASURED, SYNCHRONISED
+from tests.unit.status.snapshots import GOOD, MEASURED, SYNCHRONISED
 from webntpd.ntp.types import NS_PER_S, Tally
-from webntpd.ntpstats import Recorder
-from webntpd.statslog import DayFiles, StatisticsParameters
-from webntpd.status import PeerStatus, Status
+from webntpd.statistics.files import DayFiles, StatisticsParameters
+from webntpd.statistics.lines import Recorder
+from webntpd.status.snapshot import PeerStatus, Status
 
 PEERS = {
     "wss://time.example.org/": "WEB(wss:time.example.org)",

@@ -9,10 +9,10 @@ import trio
 import trustme
 from trio.testing import MockClock
 
-from webntpd.choices import Kind
-from webntpd.clock import SystemClock
-from webntpd.exchange import Exchange, ExchangeParameters
-from webntpd.exchange.factory import make_exchange
+from webntpd.clock.clocks import SystemClock
+from webntpd.exchange import make_exchange
+from webntpd.exchange.base import Exchange, ExchangeParameters
+from webntpd.names import Kind
 
 KINDS = {
     "http": Kind.HTTP,

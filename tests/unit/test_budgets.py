@@ -17,11 +17,11 @@ from random import Random
 import pytest
 import trio
 
-from tests.unit.server_parts import T0, Parts
-from tests.unit.test_server_fastpaths import REQUESTS, frame
-from tests.unit.test_server_sockets import Running, running
-from webntpd.changes import changes
-from webntpd.leap import LeapList
+from tests.unit.server.parts import T0, Parts
+from tests.unit.server.test_fastpaths import REQUESTS, frame
+from tests.unit.server.test_sockets import Running, running
+from webntpd.leap.list import LeapList
+from webntpd.log.ratelimit import BURST, INTERVAL, RateLimit
 from webntpd.ntp.peer import Peer
 from webntpd.ntp.types import (
     NS_PER_S,
@@ -36,13 +36,13 @@ from webntpd.ntp.types import (
     Verdict,
     Wait,
 )
-from webntpd.ratelimit import BURST, INTERVAL, RateLimit
 from webntpd.server import ServerParameters, reactor
 from webntpd.server.channel import READ_SIZE, Channel
 from webntpd.server.connection import Connection
 from webntpd.server.limits import Limits
 from webntpd.server.reactor import MAX_ACCEPTS
-from webntpd.status import PeerStatus, Status
+from webntpd.status.changes import changes
+from webntpd.status.snapshot import PeerStatus, Status
 
 EVENTS = 10_000
 PATIENCE = 30.0

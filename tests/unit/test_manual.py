@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from webntpd import commands
-from webntpd.arguments import LOOKS
-from webntpd.cli import main
+from webntpd.cli import commands
+from webntpd.cli.arguments import LOOKS
+from webntpd.cli.main import main
 from webntpd.config.document import Document
 from webntpd.config.faults import KEYS
 

@@ -14,9 +14,9 @@ from pathlib import Path
 from webntpd.config.document import DEFAULT_LEAP_FILE
 from webntpd.config.faults import Key, line
 from webntpd.config.parameters import Config
-from webntpd.exchange import ExchangeError
+from webntpd.exchange.base import ExchangeError
 from webntpd.exchange.tls import make_context
-from webntpd.paths import DEFAULT_CONFIG
+from webntpd.names import DEFAULT_CONFIG
 from webntpd.server import ServerError, ServerParameters, check_server
 
 SERVICE_USER = "webntpd"

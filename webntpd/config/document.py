@@ -24,12 +24,11 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from webntpd.choices import Kind
 from webntpd.exchange.tunnel import parse_proxy
+from webntpd.names import DEFAULT_CONTROL, DEFAULT_STATE, Kind
 from webntpd.ntp.types import Smear
-from webntpd.paths import DEFAULT_CONTROL, DEFAULT_STATE
 from webntpd.server import Limits
-from webntpd.server.listeners import SYSTEMD, UNIX
+from webntpd.sockets.listeners import SYSTEMD, UNIX
 
 ENV_PREFIX = "WEBNTPD_"
 ENV_DELIMITER = "__"

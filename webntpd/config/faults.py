@@ -30,7 +30,7 @@ from webntpd.config.document import (
     StatisticsSection,
     SystemSection,
 )
-from webntpd.paths import CONFIG_VARIABLE, LOG_FORMAT_VARIABLE
+from webntpd.names import CONFIG_VARIABLE, LOG_FORMAT_VARIABLE
 
 KEYS: Mapping[str, type[BaseModel]] = {
     "peer": PeerSection,

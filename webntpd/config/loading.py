@@ -28,7 +28,7 @@ from webntpd.config.parameters import (
     peer_spec,
     server_parameters,
 )
-from webntpd.paths import DEFAULT_CONFIG
+from webntpd.names import DEFAULT_CONFIG
 from webntpd.server import ServerParameters
 
 SectionT = TypeVar("SectionT", bound=Section)

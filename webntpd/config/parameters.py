@@ -18,12 +18,12 @@ from webntpd.config.document import (
     StatisticsSection,
     user_number,
 )
-from webntpd.exchange import ExchangeParameters
-from webntpd.leapfetch import LeapSource
+from webntpd.exchange.base import ExchangeParameters
+from webntpd.exchange.leaplist import LeapSource
 from webntpd.ntp.types import PeerParameters, SystemParameters
-from webntpd.refclock import RefclockParameters, ShmParameters, SockParameters
+from webntpd.refclock.base import RefclockParameters, ShmParameters, SockParameters
 from webntpd.server import Limits, ServerParameters
-from webntpd.statslog import StatisticsParameters
+from webntpd.statistics.files import StatisticsParameters
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,70 +1,25 @@
-"""One round trip with one server: what every kind of exchange offers to the peer's task."""
-
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Protocol
+"""The exchange for a server's parameters."""
 
 import trio
 
-from webntpd.choices import Kind
-from webntpd.ntp.types import Failure, Reading
+from webntpd.clock.clocks import Clock
+from webntpd.exchange.base import Exchange, ExchangeParameters
+from webntpd.exchange.http import HttpExchange
+from webntpd.exchange.timeheader import TimeHeaderExchange
+from webntpd.exchange.websocket import WebSocketExchange
+from webntpd.names import Kind
 
-CLOSE_TIMEOUT = 1.0
-"""Longest time to say goodbye to a server, s."""
 
+def make_exchange(parameters: ExchangeParameters, clock: Clock, nursery: trio.Nursery) -> Exchange:
+    """An exchange that connects at its first measure.
 
-@dataclass(frozen=True, slots=True)
-class ExchangeParameters:
-    """How to reach one server. `timeout` is of each step, s.
-
-    `proxy` is the URL of an HTTP CONNECT proxy; None takes it from the environment, an empty
-    text forbids one. `ca_file` replaces the system's store of certificates. `accept_date` lets a
-    time-header server do with its Date header.
+    A WebSocket's reader is a task in `nursery`, from a measure until aclose: whoever opened the
+    nursery closes the exchange, or cancels it.
     """
-
-    url: str
-    kind: Kind
-    timeout: float = 5.0
-    proxy: str | None = None
-    ca_file: Path | None = None
-    accept_date: bool = False
-    allow_unsynchronised: bool = False
-    interleaved: bool = True
-    kernel_timestamps: bool = True
-
-
-class ExchangeError(Exception):
-    """An exchange that failed, with its named reason.
-
-    `readings` are of exchanges that were complete before, oldest first: the failure does not
-    concern them.
-    """
-
-    def __init__(self, failure: Failure, readings: tuple[Reading, ...] = ()) -> None:
-        super().__init__(f"{failure.rejection}: {failure.detail}")
-        self.failure = failure
-        self.readings = readings
-
-
-class Exchange(Protocol):
-    """A connection to one server, opened when needed and kept while it lasts."""
-
-    async def measure(self, *, last: bool) -> Sequence[Reading]:
-        """Make one round trip and return the readings that it completed, oldest first.
-
-        `last` says that no further exchange follows soon, so that nothing may stay pending for
-        a later reply to complete; otherwise the result may be empty. Raises ExchangeError, with
-        the readings that were complete before, and leaves the exchange ready for another measure.
-        """
-        ...
-
-    async def aclose(self) -> None:
-        """Close the connection. A later measure opens a new one."""
-        ...
-
-
-async def say_goodbye(exchange: Exchange) -> None:
-    """Close an exchange, also when cancelled. A slow server gets CLOSE_TIMEOUT at most."""
-    with trio.move_on_after(CLOSE_TIMEOUT, shield=True):
-        await exchange.aclose()
+    match parameters.kind:
+        case Kind.HTTP:
+            return HttpExchange(parameters, clock)
+        case Kind.TIME_HEADER:
+            return TimeHeaderExchange(parameters, clock)
+        case Kind.WEBSOCKET:
+            return WebSocketExchange(parameters, clock, nursery)

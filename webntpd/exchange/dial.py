@@ -13,14 +13,14 @@ from dataclasses import dataclass
 import httpx
 import trio
 
-from webntpd.clock import Clock
-from webntpd.exchange import ExchangeParameters
+from webntpd.clock.clocks import Clock
+from webntpd.exchange.base import ExchangeParameters
 from webntpd.exchange.failure import failed, step
 from webntpd.exchange.tls import make_context, start_tls
 from webntpd.exchange.tunnel import Proxy, effective_port, open_tunnel, proxy_for
 from webntpd.ntp.types import Rejection, Stamp
-from webntpd.onwire import Trip
-from webntpd.timestamping import Departure, TimestampedStream, detach
+from webntpd.protocol.onwire import Trip
+from webntpd.sockets.stream import Departure, TimestampedStream, detach
 
 logger = logging.getLogger(__name__)
 

@@ -11,10 +11,10 @@ from http import HTTPStatus
 import httpx
 import trio
 
-from webntpd import wire
-from webntpd.exchange import ExchangeError
+from webntpd.exchange.base import ExchangeError
 from webntpd.ntp.types import NS_PER_S, Failure, Rejection
-from webntpd.timestamping import FloodError
+from webntpd.protocol import wire
+from webntpd.sockets.stream import FloodError
 
 MAX_SHOWN = 300  # characters of a failure's detail
 

@@ -4,19 +4,19 @@ from collections.abc import Sequence
 
 import trio
 
-from webntpd import wire
-from webntpd.clock import Clock
-from webntpd.exchange import ExchangeParameters
+from webntpd.clock.clocks import Clock
+from webntpd.exchange.base import ExchangeParameters
 from webntpd.exchange.dial import Dialer
 from webntpd.exchange.httpclient import HttpClient
 from webntpd.exchange.reply import ReplyJudge, parse_reply
 from webntpd.ntp.types import Reading
+from webntpd.protocol import wire
 
 ACCEPTED = frozenset({200})
 
 
 class HttpExchange:
-    """An exchange by GET. See `webntpd.exchange.Exchange`."""
+    """An exchange by GET. See `webntpd.exchange.base.Exchange`."""
 
     def __init__(self, parameters: ExchangeParameters, clock: Clock) -> None:
         self._clock = clock

@@ -13,13 +13,14 @@ import httpcore
 import httpx
 import trio
 
-from webntpd import __version__, wire
-from webntpd.clock import Clock
-from webntpd.exchange import ExchangeError
+from webntpd import __version__
+from webntpd.clock.clocks import Clock
+from webntpd.exchange.base import ExchangeError
 from webntpd.exchange.dial import Dialer, Link
 from webntpd.exchange.failure import broken, failed, refused, step
 from webntpd.ntp.types import Rejection
-from webntpd.onwire import Trip
+from webntpd.protocol import wire
+from webntpd.protocol.onwire import Trip
 
 # Identity: a compressed reply would be neither bounded nor quicker.
 HEADERS = {"User-Agent": f"webntpd/{__version__}", "Accept-Encoding": "identity"}

@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from webntpd import onwire, wire
-from webntpd.clock import Clock
-from webntpd.exchange import ExchangeParameters
+from webntpd.clock.clocks import Clock
+from webntpd.exchange.base import ExchangeParameters
 from webntpd.exchange.failure import failed
 from webntpd.ntp.types import Reading, Rejection
+from webntpd.protocol import onwire, wire
 
 
 def parse_reply(body: bytes) -> wire.Reply:

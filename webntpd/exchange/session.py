@@ -16,13 +16,14 @@ import trio
 import trio_websocket
 from wsproto.utilities import RemoteProtocolError
 
-from webntpd import __version__, wire
-from webntpd.clock import Clock
-from webntpd.exchange import ExchangeError
+from webntpd import __version__
+from webntpd.clock.clocks import Clock
+from webntpd.exchange.base import ExchangeError
 from webntpd.exchange.dial import Link
 from webntpd.exchange.failure import broken, failed, refused
 from webntpd.ntp.types import Rejection
-from webntpd.onwire import Trip
+from webntpd.protocol import wire
+from webntpd.protocol.onwire import Trip
 
 logger = logging.getLogger(__name__)
 

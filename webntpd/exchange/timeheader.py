@@ -8,13 +8,13 @@ from collections.abc import Sequence
 
 import trio
 
-from webntpd import onwire, wire
-from webntpd.clock import Clock
-from webntpd.exchange import ExchangeParameters
+from webntpd.clock.clocks import Clock
+from webntpd.exchange.base import ExchangeParameters
 from webntpd.exchange.dial import Dialer
 from webntpd.exchange.httpclient import Answer, HttpClient
 from webntpd.exchange.reply import named_rejections
 from webntpd.ntp.types import Formula, Reading
+from webntpd.protocol import onwire, wire
 
 WELL_KNOWN = "/.well-known/time"
 """The registered path, asked for where the URL names none."""
@@ -23,7 +23,7 @@ ACCEPTED = frozenset({200, 204})  # servers that only have a Date say 200
 
 
 class TimeHeaderExchange:
-    """An exchange by HEAD. See `webntpd.exchange.Exchange`."""
+    """An exchange by HEAD. See `webntpd.exchange.base.Exchange`."""
 
     def __init__(self, parameters: ExchangeParameters, clock: Clock) -> None:
         self._parameters = parameters

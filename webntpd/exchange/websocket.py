@@ -11,15 +11,15 @@ from dataclasses import dataclass
 
 import trio
 
-from webntpd import wire
-from webntpd.clock import Clock
-from webntpd.exchange import ExchangeError, ExchangeParameters
+from webntpd.clock.clocks import Clock
+from webntpd.exchange.base import ExchangeError, ExchangeParameters
 from webntpd.exchange.dial import Dialer
 from webntpd.exchange.failure import failed, step
 from webntpd.exchange.reply import ReplyJudge, parse_reply
 from webntpd.exchange.session import Session, open_session
 from webntpd.ntp.types import Reading, Rejection
-from webntpd.onwire import Trip
+from webntpd.protocol import wire
+from webntpd.protocol.onwire import Trip
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class _Exchanged:
 
 
 class WebSocketExchange:
-    """An exchange by WebSocket messages. See `webntpd.exchange.Exchange`."""
+    """An exchange by WebSocket messages. See `webntpd.exchange.base.Exchange`."""
 
     def __init__(self, parameters: ExchangeParameters, clock: Clock, nursery: trio.Nursery) -> None:
         self._parameters = parameters

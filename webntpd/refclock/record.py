@@ -4,7 +4,7 @@ import logging
 from dataclasses import replace
 
 from webntpd.ntp.types import NS_PER_S, Publication
-from webntpd.status import RefclockStatus
+from webntpd.status.snapshot import RefclockStatus
 
 NOT_CONSUMED = "not consumed"
 LOOK_NS = 2 * NS_PER_S

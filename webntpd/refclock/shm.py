@@ -30,9 +30,10 @@ import pwd
 import threading
 
 from webntpd.ntp.types import NS_PER_S, Publication
-from webntpd.refclock import RefclockError, sysvipc
+from webntpd.refclock import sysvipc
+from webntpd.refclock.base import RefclockError
 from webntpd.refclock.record import Record
-from webntpd.status import RefclockStatus
+from webntpd.status.snapshot import RefclockStatus
 
 KEY_BASE = 0x4E545030  # "NTP0"
 CREATE_MODE = 0o600

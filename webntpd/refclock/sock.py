@@ -12,9 +12,9 @@ import struct
 from pathlib import Path
 
 from webntpd.ntp.types import NS_PER_S, Publication
-from webntpd.refclock import RefclockError
+from webntpd.refclock.base import RefclockError
 from webntpd.refclock.record import Record
-from webntpd.status import RefclockStatus
+from webntpd.status.snapshot import RefclockStatus
 
 # struct sock_sample: long tv_sec, long tv_usec, double offset, int pulse, leap, pad, magic
 SAMPLE = struct.Struct("@lldiiii")

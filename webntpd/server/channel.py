@@ -15,12 +15,12 @@ import socket
 import sys
 import termios
 
-from webntpd import kernelstamps
-from webntpd.clock import Clock
+from webntpd.clock.clocks import Clock
 from webntpd.server.connection import Connection
 from webntpd.server.limits import Limits
 from webntpd.server.reception import Caller
 from webntpd.server.tls import TlsConnection
+from webntpd.sockets import stamps
 
 # Edge-triggered: epoll speaks once of what is new, which spares it a second look at each socket.
 # A read that is not full has left nothing behind but, perhaps, the end, of which RDHUP tells.
@@ -98,7 +98,7 @@ class Channel:
         try:
             if events != _DATA and not self._may_read(now):
                 return
-            data, stamp_ns = kernelstamps.receive(self.socket, READ_SIZE)
+            data, stamp_ns = stamps.receive(self.socket, READ_SIZE)
             if data and not self._lingering:
                 clock = self._clock
                 arrived_ns = clock.realtime_ns() if stamp_ns is None else stamp_ns + clock.shift_ns
@@ -197,7 +197,7 @@ class Channel:
         """Have the kernel stamp what is sent from here on, once the client wants to know."""
         if self._departures:
             self._departures = False  # asked once
-            self._stamped = kernelstamps.enable(self.socket, transmit=True)
+            self._stamped = stamps.enable(self.socket, transmit=True)
 
     def _note_departures(self) -> None:
         """Empty the error queue: until it is, epoll reports the socket as ready.
@@ -205,7 +205,7 @@ class Channel:
         The stamp of a reply is mostly there as soon as send() returns, which saves a wake-up.
         """
         if self._stamped:
-            for end, left_ns in kernelstamps.drain(self.socket):
+            for end, left_ns in stamps.drain(self.socket):
                 self._connection.transmitted(end, left_ns + self._clock.shift_ns)
 
     def _discard(self, size: int) -> None:

@@ -8,9 +8,9 @@ Most requests are answered from memory (see remembered.py). A parser is made for
 there, and dropped where the next request may begin: an idle connection holds none.
 """
 
+from webntpd.server.context import Site
 from webntpd.server.http import Http, Upgrade
 from webntpd.server.reception import Caller
-from webntpd.server.site import Site
 from webntpd.server.websocket import WebSocket
 
 MAX_OUTPUT = 16384

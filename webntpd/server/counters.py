@@ -3,7 +3,7 @@
 from dataclasses import dataclass, fields
 from typing import Self
 
-from webntpd.status import ServerStatus
+from webntpd.status.snapshot import ServerStatus
 
 
 @dataclass(slots=True)

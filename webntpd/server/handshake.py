@@ -11,7 +11,7 @@ from wsproto.events import AcceptConnection, RejectConnection
 from wsproto.events import Request as Proposal
 from wsproto.utilities import RemoteProtocolError
 
-from webntpd.wire import INTERLEAVED_SUBPROTOCOL, SUBPROTOCOL
+from webntpd.protocol.wire import INTERLEAVED_SUBPROTOCOL, SUBPROTOCOL
 
 
 @dataclass(frozen=True, slots=True)

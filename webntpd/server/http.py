@@ -17,13 +17,13 @@ from http import HTTPStatus
 
 import h11
 
+from webntpd.protocol.wire import WireError, format_timestamp, parse_request
 from webntpd.server import handshake, pages
 from webntpd.server.clients import Client
+from webntpd.server.context import Site
 from webntpd.server.reception import Caller
 from webntpd.server.replies import Headers, json_headers
 from webntpd.server.request import Request
-from webntpd.server.site import Site
-from webntpd.wire import WireError, format_timestamp, parse_request
 
 MAX_BODY = 4096
 """Largest request body that is read over, bytes."""

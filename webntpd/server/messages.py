@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass, fields
 
 import trio
 
-from webntpd.clock import Clock
-from webntpd.leap import LeapList
+from webntpd.clock.clocks import Clock
+from webntpd.leap.list import LeapList
 from webntpd.server.counters import Counters
 from webntpd.server.credentials import Pem
 from webntpd.server.parameters import ServerParameters

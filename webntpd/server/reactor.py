@@ -14,14 +14,14 @@ from time import perf_counter
 
 import trio
 
-from webntpd.clock import Clock
+from webntpd.clock.clocks import Clock
 from webntpd.server.channel import Channel
 from webntpd.server.connection import Connection
+from webntpd.server.context import Site
 from webntpd.server.credentials import Credentials
-from webntpd.server.listeners import Listener
 from webntpd.server.reception import Reception
-from webntpd.server.site import Site
 from webntpd.server.tls import TlsConnection
+from webntpd.sockets.listeners import Listener
 
 logger = logging.getLogger(__name__)
 

@@ -8,13 +8,13 @@ from functools import partial
 import trio
 from trio.lowlevel import ParkingLot
 
-from webntpd.clock import Clock
-from webntpd.leap import LeapList
+from webntpd.clock.clocks import Clock
+from webntpd.leap.list import LeapList
 from webntpd.server.counters import Counters
-from webntpd.server.listeners import Listener, listen
 from webntpd.server.parameters import ServerError, ServerParameters
 from webntpd.server.single import Server, stamp
 from webntpd.server.workers import Workers
+from webntpd.sockets.listeners import Listener, ListenError, listen
 
 logger = logging.getLogger(__name__)
 
@@ -71,13 +71,15 @@ async def _renew(
 
 async def _listen(parameters: ServerParameters) -> list[Listener]:
     copies = max(1, parameters.workers)
-    plain = await listen(parameters.listen, copies=copies)
+    listeners: list[Listener] = []
     try:
-        return plain + await listen(parameters.listen_tls, tls=True, copies=copies)
-    except ServerError:
-        for listener in plain:
+        listeners += await listen(parameters.listen, copies=copies)
+        listeners += await listen(parameters.listen_tls, tls=True, copies=copies)
+    except ListenError as error:
+        for listener in listeners:
             listener.close()
-        raise
+        raise ServerError(str(error)) from error
+    return listeners
 
 
 def _allow_descriptors() -> None:

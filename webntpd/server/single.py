@@ -6,21 +6,21 @@ from dataclasses import replace
 
 import trio
 
-from webntpd import kernelstamps
-from webntpd.clock import Clock
-from webntpd.leap import LeapList
+from webntpd.clock.adjtime import clock_state_source
+from webntpd.clock.clocks import Clock
+from webntpd.leap.list import LeapList
 from webntpd.server.clients import Clients
+from webntpd.server.context import Site
 from webntpd.server.counters import Counters
 from webntpd.server.credentials import Credentials, Pem
 from webntpd.server.crossorigin import CrossOrigin
-from webntpd.server.kernelclock import clock_state_source
 from webntpd.server.limits import Limits
-from webntpd.server.listeners import Listener
 from webntpd.server.parameters import ServerError, ServerParameters
 from webntpd.server.reactor import Reactor
 from webntpd.server.reception import Reception
-from webntpd.server.site import Site
 from webntpd.server.timesource import TimeSource
+from webntpd.sockets import stamps
+from webntpd.sockets.listeners import Listener
 
 SPARE_DESCRIPTORS = 64
 """Descriptors that connections leave free for the rest of the process, but at most half of all."""
@@ -47,7 +47,7 @@ class Server:
         limits = _within_descriptors(parameters.limits)
         self._credentials = _credentials(parameters, pem)
         self._reception = Reception(Clients(limits, clock.monotonic_ns), parameters.trusted_proxies)
-        state = clock_state_source(parameters)
+        state = clock_state_source(local=parameters.local, max_error=parameters.max_error)
         self._site = Site(
             TimeSource(clock, leap, state, require_sync=parameters.require_sync),
             CrossOrigin(parameters.allow_cross_origin),
@@ -101,7 +101,7 @@ def check_server(parameters: ServerParameters) -> None:
 def stamp(listeners: Sequence[Listener], parameters: ServerParameters) -> bool:
     """Have the kernel stamp what the clients of these sockets send; False if it does not."""
     return parameters.kernel_timestamps and all(
-        kernelstamps.enable(listener.socket, transmit=False) for listener in listeners
+        stamps.enable(listener.socket, transmit=False) for listener in listeners
     )
 
 

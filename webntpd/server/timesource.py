@@ -8,13 +8,13 @@ timestamps themselves are made for each reply.
 from collections.abc import Callable
 from email.utils import formatdate
 
-from webntpd.clock import Clock
-from webntpd.leap import LeapList
+from webntpd.clock.adjtime import ClockState
+from webntpd.clock.clocks import Clock
+from webntpd.leap.list import LeapList
 from webntpd.ntp.types import NS_PER_S
+from webntpd.protocol.wire import ReplyTemplate
 from webntpd.server.frames import text_head
-from webntpd.server.kernelclock import ClockState
-from webntpd.server.stencil import Stencil
-from webntpd.wire import ReplyTemplate
+from webntpd.server.template import Stencil
 
 _MAX_TEMPLATES = 256
 """Hosts by which clients call us are few, but it is clients who choose them."""

@@ -17,10 +17,10 @@ from wsproto.connection import Connection, ConnectionState, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Event, Ping, Pong, TextMessage
 from wsproto.frame_protocol import CloseReason
 
+from webntpd.protocol.wire import MAX_MESSAGE, WireError, parse_request
 from webntpd.server.clients import Client
+from webntpd.server.context import Site
 from webntpd.server.frames import is_one_short_frame, short_text, text_head
-from webntpd.server.site import Site
-from webntpd.wire import MAX_MESSAGE, WireError, parse_request
 
 # A timestamp that begins so is of the years 2001 to 2255 and needs no check of its range.
 _PLAIN = re.compile(rb"[1-8][0-9]{9}\.[0-9]{1,9}")

@@ -29,18 +29,18 @@ from functools import partial
 import trio
 from trio.lowlevel import ParkingLot
 
-from webntpd.clock import Clock
-from webntpd.leap import LeapList
+from webntpd.clock.clocks import Clock
+from webntpd.leap.list import LeapList
 from webntpd.server.counters import Counters
 from webntpd.server.credentials import Pem
 from webntpd.server.limits import Limits
-from webntpd.server.listeners import BACKLOG, Listener
 from webntpd.server.messages import PERIOD, News, Task, lines_in, packed, reported
 from webntpd.server.parameters import ServerParameters
+from webntpd.sockets.listeners import BACKLOG, Listener
 
 logger = logging.getLogger(__name__)
 
-COMMAND = (sys.executable, "-m", "webntpd.worker")
+COMMAND = (sys.executable, "-m", "webntpd.server.worker")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""The commands `webntpd` and `webntp`: arguments, output on the terminal, exit codes."""

@@ -1,0 +1,136 @@
+"""The listener that Prometheus scrapes: GET /metrics, one request a connection.
+
+A scrape is made of one snapshot and without a pause, so its values belong together, whatever is
+being reloaded meanwhile. Making it takes the loop that the peers need as well: hence one at a time,
+and a rest between two.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import NamedTuple
+
+import h11
+import trio
+
+from webntpd.sockets.callers import serve_callers
+from webntpd.sockets.listeners import listen
+from webntpd.status.snapshot import Status
+
+log = logging.getLogger(__name__)
+
+PATH = "/metrics"
+REQUEST_SIZE = 8192
+"""The largest request line with its headers, bytes."""
+REST = 0.02
+"""From one scrape to the next, s. However many come, most of the processor is left for others."""
+
+
+class Reply(NamedTuple):
+    """What a request gets, without the headers that every reply has."""
+
+    status: HTTPStatus
+    body: bytes
+    headers: tuple[tuple[str, str], ...] = (("Content-Type", "text/plain; charset=utf-8"),)
+
+
+Scrape = Callable[[str], Awaitable[Reply]]
+"""Makes the reply for an Accept header."""
+
+
+async def serve_metrics(
+    address: str,
+    snapshot: Callable[[], Status | None],
+    *,
+    task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Answer scrapes at "host:port" until cancelled. Raises ListenError if it cannot listen there.
+
+    `snapshot` gives the state as of now, None while there is none. Reports the address.
+    """
+    # Here, since prometheus_client takes memory and time that only who is scraped should pay.
+    from webntpd.daemon.processmetrics import Process  # noqa: PLC0415
+    from webntpd.status.prometheus import rendered  # noqa: PLC0415
+
+    turn = trio.Lock()
+
+    async def scrape(accept: str) -> Reply:
+        async with turn:
+            await trio.sleep(REST)
+        status = snapshot()
+        if status is None:
+            return refusal(HTTPStatus.SERVICE_UNAVAILABLE, "there is nothing to show yet")
+        body, content_type = rendered(status, accept, Process())
+        return Reply(HTTPStatus.OK, body, (("Content-Type", content_type),))
+
+    async def exchange(stream: trio.SocketStream) -> None:
+        await answer(stream, scrape)
+
+    listeners = await listen((address,))
+    log.info("metrics at http://%s%s", listeners[0].address, PATH)
+    task_status.started(listeners[0].address)
+    sockets = (trio.socket.from_stdlib_socket(each.socket) for each in listeners)
+    await serve_callers(map(trio.SocketListener, sockets), exchange)
+
+
+async def answer(stream: trio.abc.Stream, scrape: Scrape) -> None:
+    """Answer one request; whoever asks nothing gets nothing."""
+    connection = h11.Connection(h11.SERVER, max_incomplete_event_size=REQUEST_SIZE)
+    request = None
+    try:
+        request = await receive_request(connection, stream)
+        if request is None:
+            return
+        reply = refusal_of(request) or await scrape(accept_of(request))
+    except h11.RemoteProtocolError as error:
+        reply = refusal(HTTPStatus(error.error_status_hint), str(error))
+    except ValueError:  # h11 0.14: a Content-Length of thousands of digits
+        reply = refusal(HTTPStatus.BAD_REQUEST, "bad Content-Length")
+    head = request is not None and request.method == b"HEAD"
+    await stream.send_all(encoded(connection, reply, head=head))
+
+
+async def receive_request(
+    connection: h11.Connection, stream: trio.abc.ReceiveStream
+) -> h11.Request | None:
+    """The request, without a body that it may have, or None if the client went without one."""
+    while (event := connection.next_event()) is h11.NEED_DATA:
+        connection.receive_data(bytes(await stream.receive_some(REQUEST_SIZE)))
+    return event if isinstance(event, h11.Request) else None
+
+
+def refusal_of(request: h11.Request) -> Reply | None:
+    """What is wrong with a request that h11 holds to be valid, if anything is."""
+    if request.target.partition(b"?")[0] != PATH.encode():
+        return refusal(HTTPStatus.NOT_FOUND, f"the metrics are at {PATH}")
+    if request.method not in {b"GET", b"HEAD"}:
+        return refusal(HTTPStatus.METHOD_NOT_ALLOWED, "GET it", ("Allow", "GET, HEAD"))
+    return None
+
+
+def refusal(status: HTTPStatus, reason: str, *headers: tuple[str, str]) -> Reply:
+    plain = Reply(status, f"{status.value} {status.phrase}: {reason}\n".encode())
+    return plain._replace(headers=plain.headers + headers)
+
+
+def accept_of(request: h11.Request) -> str:
+    """What the client takes; RFC 9110 §5.3 lets several headers be one."""
+    return ",".join(value.decode("latin-1") for name, value in request.headers if name == b"accept")
+
+
+def encoded(connection: h11.Connection, reply: Reply, *, head: bool) -> bytes:
+    """The bytes of a reply, after which the connection ends; that to a HEAD has no body."""
+    response = h11.Response(
+        status_code=reply.status,
+        reason=reply.status.phrase.encode(),
+        headers=[
+            *reply.headers,
+            ("Content-Length", str(len(reply.body))),
+            ("Date", formatdate(usegmt=True)),
+            ("Connection", "close"),
+        ],
+    )
+    body = h11.Data(data=b"" if head else reply.body)
+    parts = map(connection.send, (response, body, h11.EndOfMessage()))
+    return b"".join(part or b"" for part in parts)

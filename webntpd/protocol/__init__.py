@@ -1,0 +1,1 @@
+"""The WebNTP protocol: messages to and from integer timestamps, and readings from replies."""

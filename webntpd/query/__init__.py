@@ -1,1 +1,0 @@
-"""`webntpd query`: the time of some servers, once, without a daemon."""

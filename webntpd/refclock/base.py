@@ -1,0 +1,55 @@
+"""Refclock outputs: the ways by which an ntpd, NTPsec, chrony or ntpd-rs takes our estimate."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from webntpd.ntp.types import Publication
+from webntpd.status.snapshot import RefclockStatus
+
+
+@dataclass(frozen=True, slots=True)
+class ShmParameters:
+    """A shared memory segment, by its unit: NTPsec, ntpd and chrony read it.
+
+    `owners` are numbers of users: besides root's segment and our own, theirs are used.
+    """
+
+    unit: int
+    owners: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class SockParameters:
+    """A Unix datagram socket that the consumer, chrony or ntpd-rs, has made."""
+
+    path: Path
+
+
+RefclockParameters = ShmParameters | SockParameters
+
+
+class RefclockError(Exception):
+    """A refclock that cannot be opened, with what to do about it in the message."""
+
+
+class Refclock(Protocol):
+    """An output. Publishing never raises: what goes wrong is counted, logged once, and shown.
+
+    A sample that comes after close is nobody's: a reload closes what is still in use.
+    """
+
+    @property
+    def status(self) -> RefclockStatus: ...
+
+    def open(self) -> None:
+        """Raises RefclockError if the output can never be used.
+
+        A failure that may end, such as another user's segment, is shown in the status. Then each
+        sample tries again.
+        """
+        ...
+
+    def publish(self, publication: Publication) -> None: ...
+
+    def close(self) -> None: ...

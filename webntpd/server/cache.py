@@ -1,0 +1,137 @@
+"""The fast path of HTTP: requests whose bytes h11 has already judged.
+
+A client sends the same header block with every request; only its timestamp, in the request line,
+is new. So the exact bytes behind the request line are remembered once h11 has taken them for one
+whole request, together with what the reply depends on. The next request with the same bytes and a
+request line of the plainest form is answered without another parse. There is no second grammar of
+HTTP here that could disagree with h11's.
+"""
+
+import re
+from collections import OrderedDict
+from functools import partial
+from typing import NamedTuple
+
+from webntpd.server.counters import Counters
+from webntpd.server.crossorigin import CrossOrigin
+from webntpd.server.limits import Limits
+from webntpd.server.pages import PATHS
+from webntpd.server.reception import Caller
+from webntpd.server.replies import Headers, json_headers, ok_head
+from webntpd.server.request import Request
+from webntpd.server.template import Stencil
+from webntpd.server.timesource import TimeSource
+
+MAX_BLOCKS = 512
+"""Header blocks remembered at a time."""
+MAX_BLOCK = 1024
+"""Longest header block that is remembered, bytes."""
+MAX_STENCILS = 12
+"""Most stencils kept within a second: one for each Host and origin that clients name."""
+MAX_MEMORY = 384 * 1024
+"""Most memory for header blocks, bytes. With the stencils it is half a mebibyte."""
+_BLOCK_MEMORY = 512  # bytes for a header block in both dictionaries, beside its text twice
+
+_PAGES = "|".join(re.escape(path[1:]) for path in sorted(PATHS))
+# A timestamp that begins so is of the years 2001 to 2255 and needs no check of its range.
+_REQUEST_LINE = re.compile(
+    rb"GET (?!/(?:healthz|%b)[? ])/[A-Za-z0-9_./-]*"
+    rb"(?:\?([1-8][0-9]{9}\.[0-9]{1,9}))? HTTP/1\.1\r\n" % _PAGES.encode("ascii")
+)
+
+
+class Remembered:
+    """Header blocks that h11 has accepted, those last used last, to the second."""
+
+    def __init__(
+        self, time: TimeSource, cross_origin: CrossOrigin, limits: Limits, counters: Counters
+    ) -> None:
+        self._time = time
+        self._now_ns = time.now_ns
+        self._cross_origin = cross_origin
+        self._header_size = limits.header_size
+        self._counters = counters
+        self._known: OrderedDict[bytes, _Known] = OrderedDict()
+        self._memory = 0  # of those, bytes
+        self._current: dict[bytes, _Current] = {}  # those used in this second
+        self._stencils: dict[tuple[str, Headers], Stencil] = {}  # of this second
+
+    def answer(self, data: bytes, caller: Caller, arrived_ns: int) -> bytes | None:
+        """The reply to `data` if that is exactly one request, known, and not one too many."""
+        match = _REQUEST_LINE.match(data)
+        if match is None or len(data) > self._header_size:
+            return None
+        block = data[match.end() :]
+        current = self._current.get(block) or self._renewed(block)
+        if current is None:
+            return None
+        stencil, forwarded_for = current
+        client = caller.direct
+        if caller.proxy is not None:
+            client = caller.client(forwarded_for)
+        if client is not None and not caller.admits(client):
+            return None
+        self._counters.requests += 1
+        return stencil.render(match[1] or b"0", self._now_ns(), arrived_ns)
+
+    def remember(self, data: bytes, request: Request) -> None:
+        """Keep what h11 took, to the last byte, for the one request that this is the digest of."""
+        match = _REQUEST_LINE.match(data)
+        if match is None or len(data) - match.end() > MAX_BLOCK:
+            return
+        block = data[match.end() :]
+        if block not in self._known:
+            self._memory += _memory(block)
+        origin_headers = self._cross_origin.headers(request.origin)
+        self._known[block] = _Known(request.host, origin_headers, request.forwarded_for)
+        while len(self._known) > MAX_BLOCKS or self._memory > MAX_MEMORY:
+            forgotten, _ = self._known.popitem(last=False)
+            self._memory -= _memory(forgotten)
+            self._current.pop(forgotten, None)
+
+    def forget_second(self) -> None:
+        """Look up anew what is said beside the timestamps, since the next second has begun."""
+        self._current.clear()
+        self._stencils.clear()
+
+    def _renewed(self, block: bytes) -> "_Current | None":
+        if self._time.withheld:
+            return None
+        known = self._known.get(block)
+        if known is None:
+            return None
+        self._known.move_to_end(block)
+        stencil = self._stencil(known.host, known.origin_headers)
+        current = self._current[block] = (stencil, known.forwarded_for)
+        return current
+
+    def _stencil(self, host: str, origin_headers: Headers) -> Stencil:
+        """The stencil of this second. Beyond MAX_STENCILS, all are dropped and made on demand."""
+        stencil = self._stencils.get((host, origin_headers))
+        if stencil is None:
+            if len(self._stencils) >= MAX_STENCILS:
+                self.forget_second()
+            head = partial(_head, self._time.date, origin_headers)
+            stencil = Stencil(self._time.template(host), self._time.second, head)
+            self._stencils[host, origin_headers] = stencil
+        return stencil
+
+
+class _Known(NamedTuple):
+    """The parts of one header block that its replies depend on."""
+
+    host: str
+    origin_headers: Headers
+    forwarded_for: str | None
+
+
+_Current = tuple[Stencil, str | None]
+"""The stencil for the replies to a header block in this second, and its X-Forwarded-For."""
+
+
+def _memory(block: bytes) -> int:
+    return _BLOCK_MEMORY + 2 * len(block)
+
+
+def _head(date: str, origin_headers: Headers, length: int) -> bytes:
+    return ok_head(json_headers(length, date, origin_headers))

@@ -1,0 +1,42 @@
+"""What all connections of the server have in common."""
+
+from webntpd.server import pages
+from webntpd.server.cache import Remembered
+from webntpd.server.counters import Counters
+from webntpd.server.crossorigin import CrossOrigin
+from webntpd.server.limits import Limits
+from webntpd.server.timesource import TimeSource
+
+
+class Site:
+    """The time, the rule for other origins' pages, the limits, our own pages, known requests.
+
+    Without `fast_paths` everything is parsed by h11 and wsproto, which is what those are held
+    against.
+    """
+
+    __slots__ = (
+        "counters", "cross_origin", "fast_paths", "limits", "pages", "remembered", "time",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        time: TimeSource,
+        cross_origin: CrossOrigin,
+        limits: Limits,
+        counters: Counters,
+        *,
+        fast_paths: bool = True,
+    ) -> None:
+        self.time = time
+        self.cross_origin = cross_origin
+        self.limits = limits
+        self.counters = counters
+        self.fast_paths = fast_paths
+        self.pages = pages.load()
+        self.remembered = Remembered(time, cross_origin, limits, counters)
+
+    def refresh(self, now_ns: int) -> None:
+        """Call before serving: drops replies cached for a second that is over."""
+        if self.time.refresh(now_ns):
+            self.remembered.forget_second()

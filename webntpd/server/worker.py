@@ -1,0 +1,86 @@
+"""One process of the server: `python -m webntpd.server.worker`, run by webntpd.server.workers only.
+
+It serves on inherited sockets until its standard input ends. Signals are for the process that
+started it: a terminal and a service manager send them to all.
+"""
+
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+
+import trio
+
+from webntpd import log
+from webntpd.server.counters import Counters
+from webntpd.server.messages import PERIOD, News, Task, report, unpacked
+from webntpd.server.single import Server, stamp
+from webntpd.sockets.listeners import Listener
+
+
+class Worker:
+    """A worker with its task."""
+
+    def __init__(self, task: Task) -> None:
+        self._news = task.news
+        logging.getLogger().setLevel(task.news.log_level)
+        self._counters = Counters()
+        self._server = Server(
+            task.parameters,
+            task.clock,
+            lambda: self._news.leap_list,
+            counters=self._counters,
+            fast_paths=task.fast_paths,
+            pem=task.news.pem,
+        )
+        self._listeners = [
+            Listener(socket.socket(fileno=descriptor), tls) for descriptor, tls in task.sockets
+        ]
+        self._stamped = stamp(self._listeners, task.parameters)
+
+    async def run(self, messages: AsyncIterator[object]) -> None:
+        """Serve until the messages end; each is news."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._serve)
+            nursery.start_soon(self._report)
+            async for message in messages:
+                if isinstance(message, News):
+                    self._take(message)
+            nursery.cancel_scope.cancel()
+
+    def _take(self, news: News) -> None:
+        if news.pem is not None and news.pem != self._news.pem:
+            self._server.use(news.pem)
+        logging.getLogger().setLevel(news.log_level)
+        self._news = news
+
+    async def _serve(self) -> None:
+        await self._server.run(self._listeners, stamped=self._stamped)
+
+    async def _report(self) -> None:
+        output = trio.lowlevel.FdStream(os.dup(sys.stdout.fileno()))
+        while True:
+            await output.send_all(report(self._counters))
+            await trio.sleep(PERIOD)
+
+
+async def work() -> None:
+    stream = trio.lowlevel.FdStream(os.dup(sys.stdin.fileno()))
+    async with stream, aclosing(unpacked(stream)) as messages:
+        async for task in messages:
+            if isinstance(task, Task):
+                await Worker(task).run(messages)
+
+
+def main() -> None:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    log.set_up()
+    trio.run(work)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Sockets that listen, sockets with untrusted clients, and streams with kernel timestamps."""

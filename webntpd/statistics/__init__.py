@@ -1,0 +1,1 @@
+"""Statistics files in ntpd's formats, which other programs plot."""
