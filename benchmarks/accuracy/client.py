@@ -17,7 +17,7 @@ from webntpd.clock.clocks import Clock, SystemClock
 from webntpd.exchange import make_exchange
 from webntpd.exchange.base import Exchange, ExchangeError, ExchangeParameters
 from webntpd.names import Kind
-from webntpd.ntp.types import Reading
+from webntpd.ntp.readings import Reading
 
 WARM_UP = 5
 """Rounds that do not count: connections open, and the kernel switches its stamps on."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
-from webntpd.ntp.types import NS_PER_S, Reading
+from webntpd.ntp.readings import NS_PER_S, Reading
 
 
 class Transport(StrEnum):

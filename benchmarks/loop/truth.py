@@ -16,7 +16,7 @@ from benchmarks.accuracy.modes import Asking, Sample, Transport
 from webntpd.clock.clocks import SystemClock
 from webntpd.exchange import make_exchange
 from webntpd.exchange.base import Exchange, ExchangeError
-from webntpd.ntp.types import NS_PER_S
+from webntpd.ntp.readings import NS_PER_S
 
 INTERVAL = 5.0
 """Time from one sample to the next, s."""

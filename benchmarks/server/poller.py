@@ -16,7 +16,7 @@ from webntpd.clock.clocks import SystemClock
 from webntpd.exchange import make_exchange
 from webntpd.exchange.base import Exchange, ExchangeParameters
 from webntpd.names import Kind
-from webntpd.ntp.types import Reading
+from webntpd.ntp.readings import Reading
 
 INTERVAL = 0.01
 """Between two exchanges, s."""

@@ -40,26 +40,20 @@ from benchmarks.simulation.score import (
     Outcome,
     Record,
 )
+from webntpd.ntp.actions import Action, Disconnect, Measure, PeerReport, Report, Wait
+from webntpd.ntp.estimates import Estimate
+from webntpd.ntp.parameters import PeerParameters, SystemParameters
 from webntpd.ntp.peer import Peer
-from webntpd.ntp.system import System, calls_for_publication
-from webntpd.ntp.types import (
+from webntpd.ntp.readings import (
     NS_PER_S,
-    Action,
-    Disconnect,
-    Estimate,
     Failure,
     Formula,
-    Measure,
-    PeerParameters,
-    PeerReport,
     Provenance,
     Reading,
     Rejection,
-    Report,
     StampSource,
-    SystemParameters,
-    Wait,
 )
+from webntpd.ntp.system import System, calls_for_publication
 
 LOOK = 16.0
 """How often the wall clocks are compared with true time, s."""

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
-from webntpd.ntp.types import NS_PER_S
+from webntpd.ntp.readings import NS_PER_S
 
 EPOCH_NS = 1_700_000_000 * NS_PER_S
 """True time, and the right wall time, at the start."""

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from functools import cache
 
 from tests.system.harness import ROOT
-from webntpd.ntp.types import Rejection
+from webntpd.ntp.readings import Rejection
 
 LEAST = 9
 """Letters that a pattern has at least: one that is all gaps would match anything."""

@@ -83,6 +83,7 @@ RUNNERS: dict[str, Callable[[Machine, str], None]] = {
     "websocket": talk,
     "log": find_in_source,
     "text": leave_alone,
+    "mermaid": leave_alone,  # tests/test_rooms.py compares it with the source
     # test_proxies.py has these do their work.
     "nginx": leave_alone,
     "haproxy": leave_alone,

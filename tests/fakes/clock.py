@@ -2,7 +2,7 @@
 
 import trio
 
-from webntpd.ntp.types import NS_PER_S
+from webntpd.ntp.readings import NS_PER_S
 
 EPOCH_NS = 1_700_000_000 * NS_PER_S
 

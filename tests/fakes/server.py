@@ -8,7 +8,7 @@ import trio
 import wsproto
 from wsproto.events import AcceptConnection, Request, TextMessage
 
-from webntpd.ntp.types import NS_PER_S
+from webntpd.ntp.readings import NS_PER_S
 
 Script = Callable[["Visitor"], Awaitable[None]]
 

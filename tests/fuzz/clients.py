@@ -17,7 +17,7 @@ from webntpd.exchange.timeheader import TimeHeaderExchange
 from webntpd.exchange.tunnel import open_tunnel, parse_proxy
 from webntpd.exchange.websocket import WebSocketExchange
 from webntpd.names import Kind
-from webntpd.ntp.types import NS_PER_S, Failure, Reading, Stamp, StampSource
+from webntpd.ntp.readings import NS_PER_S, Failure, Reading, Stamp, StampSource
 from webntpd.protocol.wire import INTERLEAVED_SUBPROTOCOL, SUBPROTOCOL
 from webntpd.sockets.stream import Arrival, Departure, FloodError
 

@@ -7,7 +7,7 @@ how the rest is cut into pieces.
 from tests.fuzz.draw import Bytes
 from tests.unit.server.parts import T0, Parts
 from webntpd.clock.adjtime import ClockState
-from webntpd.ntp.types import NS_PER_S
+from webntpd.ntp.readings import NS_PER_S
 from webntpd.server.connection import Connection
 from webntpd.server.limits import Limits
 

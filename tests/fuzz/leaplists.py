@@ -4,7 +4,7 @@ import hashlib
 import re
 
 from webntpd.leap.list import LeapError, parse_leap_list, smear_ns
-from webntpd.ntp.types import NS_PER_S
+from webntpd.ntp.readings import NS_PER_S
 
 _HASHED = re.compile(rb"^#[$@][ \t]+(.*?)[ \t\r]*$|^([0-9]+)[ \t]+([0-9]+)", re.MULTILINE)
 

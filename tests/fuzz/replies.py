@@ -3,7 +3,7 @@
 from contextlib import suppress
 
 from tests.fuzz.draw import Bytes
-from webntpd.ntp.types import NS_PER_S, Formula, Reading, Stamp, StampSource
+from webntpd.ntp.readings import NS_PER_S, Formula, Reading, Stamp, StampSource
 from webntpd.protocol import onwire, wire
 
 TOKEN = "1489217288.328757"

@@ -8,8 +8,10 @@ from dataclasses import dataclass, replace
 
 from tests.fuzz.draw import Bytes
 from tests.unit.builders import STEADY, WALL_NS, report, track
+from webntpd.ntp.estimates import Estimate, Tally
+from webntpd.ntp.parameters import SystemParameters
+from webntpd.ntp.readings import NS_PER_S
 from webntpd.ntp.system import System, is_undecided
-from webntpd.ntp.types import NS_PER_S, Estimate, SystemParameters, Tally
 
 NAMES = tuple("abcdefghi")
 

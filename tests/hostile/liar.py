@@ -17,7 +17,7 @@ from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 from tests.fakes.server import FakeServer, FakeSocket, Visitor, http_response, reply_json, seconds
 from tests.hostile.abuse import NICE, Counts
 from tests.hostile.arena import LIAR_HTTP, LIAR_WS
-from webntpd.ntp.types import NS_PER_S
+from webntpd.ntp.readings import NS_PER_S
 
 LIE_NS = 10 * NS_PER_S
 ENOUGH = 30.0

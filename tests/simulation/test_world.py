@@ -40,7 +40,7 @@ from benchmarks.simulation.rivals.reference import ReferenceRule
 from benchmarks.simulation.scenarios import BY_NAME, SCENARIOS
 from benchmarks.simulation.score import OURS, RIVALS, Miss, Outcome, Record, figures, pooled
 from benchmarks.simulation.table import lines, short
-from webntpd.ntp.types import NS_PER_S
+from webntpd.ntp.readings import NS_PER_S
 
 HOUR = 3600.0
 PPM = 1e-6

@@ -7,7 +7,8 @@ import sys
 import time
 from pathlib import Path
 
-from webntpd.ntp.types import Leap, Publication
+from webntpd.ntp.estimates import Publication
+from webntpd.ntp.readings import Leap
 from webntpd.refclock.base import Refclock
 from webntpd.refclock.shm import ShmRefclock
 from webntpd.refclock.sock import SockRefclock

@@ -11,7 +11,7 @@ from webntpd.cli.consumers import Facts, Measured, consumer_lines
 from webntpd.config import Config, PeerSpec, RefclockSpec
 from webntpd.exchange.base import ExchangeParameters
 from webntpd.names import Consumer, Kind
-from webntpd.ntp.types import PeerParameters
+from webntpd.ntp.parameters import PeerParameters
 from webntpd.refclock.base import ShmParameters, SockParameters
 
 CONFIG = Config(

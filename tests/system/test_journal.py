@@ -20,7 +20,7 @@ trap "kill $!" EXIT
 until [ -S /run/systemd/journal/socket ]; do sleep 0.1; done
 "$2" -c '
 import logging, sys
-from webntpd.journal import JournalHandler
+from webntpd.log.journal import JournalHandler
 logger = logging.getLogger("webntpd.x")
 logger.addHandler(JournalHandler(sys.stderr))
 fields = {"event": "rejection", "peer": "one", "reason": "two\\nlines"}

@@ -12,7 +12,8 @@ import pytest
 from tests.system.consumers import NTPSEC, ntpsec_environment
 from tests.system.harness import PATIENCE, require, unavailable
 from tests.unit.status.snapshots import GOOD, MEASURED, SYNCHRONISED
-from webntpd.ntp.types import NS_PER_S, Tally
+from webntpd.ntp.estimates import Tally
+from webntpd.ntp.readings import NS_PER_S
 from webntpd.statistics.files import DayFiles, StatisticsParameters
 from webntpd.statistics.lines import Recorder
 from webntpd.status.snapshot import PeerStatus, Status

@@ -2,19 +2,10 @@
 
 from typing import Any
 
+from webntpd.ntp.actions import PeerReport
+from webntpd.ntp.estimates import Entry, Frequency, PeerEstimate, Track
+from webntpd.ntp.readings import NS_PER_S, Formula, Provenance, Reading, StampSource
 from webntpd.ntp.selection import Candidate
-from webntpd.ntp.types import (
-    NS_PER_S,
-    Entry,
-    Formula,
-    Frequency,
-    PeerEstimate,
-    PeerReport,
-    Provenance,
-    Reading,
-    StampSource,
-    Track,
-)
 
 PROVENANCE = Provenance(Formula.FOUR_STAMP, StampSource.USER, StampSource.USER)
 WALL_NS = 1_700_000_000 * NS_PER_S

@@ -22,20 +22,11 @@ from tests.unit.server.test_fastpaths import REQUESTS, frame
 from tests.unit.server.test_sockets import Running, running
 from webntpd.leap.list import LeapList
 from webntpd.log.ratelimit import BURST, INTERVAL, RateLimit
+from webntpd.ntp.actions import PeerReport, Report, Wait
+from webntpd.ntp.estimates import NoEstimate, Tally, Verdict
+from webntpd.ntp.parameters import PeerParameters
 from webntpd.ntp.peer import Peer
-from webntpd.ntp.types import (
-    NS_PER_S,
-    Failure,
-    LeapNotice,
-    NoEstimate,
-    PeerParameters,
-    PeerReport,
-    Rejection,
-    Report,
-    Tally,
-    Verdict,
-    Wait,
-)
+from webntpd.ntp.readings import NS_PER_S, Failure, LeapNotice, Rejection
 from webntpd.server import ServerParameters, reactor
 from webntpd.server.channel import READ_SIZE, Channel
 from webntpd.server.connection import Connection

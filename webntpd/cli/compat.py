@@ -24,7 +24,8 @@ from webntpd.clock.clocks import Clock, SystemClock
 from webntpd.config import Config, ConfigError, PeerSpec, peer_from
 from webntpd.config.document import DEFAULT_LEAP_URL
 from webntpd.exchange.leaplist import LeapSource
-from webntpd.ntp.types import NS_PER_S, Publication
+from webntpd.ntp.estimates import Publication
+from webntpd.ntp.readings import NS_PER_S
 from webntpd.refclock.base import Refclock, RefclockError
 from webntpd.refclock.shm import ShmRefclock
 from webntpd.server import ServerError, ServerParameters

@@ -5,7 +5,7 @@ import socket
 from webntpd.config import Config, PeerSpec, RefclockSpec
 from webntpd.exchange.base import ExchangeParameters
 from webntpd.names import Kind
-from webntpd.ntp.types import PeerParameters
+from webntpd.ntp.parameters import PeerParameters
 from webntpd.refclock.base import ShmParameters
 from webntpd.server import ServerParameters
 

@@ -20,20 +20,11 @@ from webntpd.exchange import make_exchange
 from webntpd.exchange.base import Exchange, ExchangeError, ExchangeParameters, say_goodbye
 from webntpd.leap.list import warning_from
 from webntpd.ntp.bounds import Window, bounds_of, estimate_of
+from webntpd.ntp.estimates import UNKNOWN_FREQUENCY, Entry, Frequency, PeerEstimate, Track
+from webntpd.ntp.parameters import PeerParameters
+from webntpd.ntp.readings import NS_PER_S, Failure, Leap, Reading
 from webntpd.ntp.selection import Candidate, combine, gate, select
 from webntpd.ntp.system import JITTER_SHARE, majority_warning
-from webntpd.ntp.types import (
-    NS_PER_S,
-    UNKNOWN_FREQUENCY,
-    Entry,
-    Failure,
-    Frequency,
-    Leap,
-    PeerEstimate,
-    PeerParameters,
-    Reading,
-    Track,
-)
 
 INTERVAL = 0.1
 """Pause between two samples, s: the queues that one met are gone at the next."""

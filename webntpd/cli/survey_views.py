@@ -6,7 +6,7 @@ All times of the JSON are in seconds; a positive offset means that the local clo
 from typing import Any
 
 from webntpd.cli.survey import Answer, Survey
-from webntpd.ntp.types import PeerEstimate
+from webntpd.ntp.estimates import PeerEstimate
 from webntpd.status.json import stamps
 from webntpd.status.peers import NOTHING, table
 from webntpd.status.snapshot import bounded, seconds, signed_seconds

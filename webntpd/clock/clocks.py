@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple, Protocol, TypeVar
 
-from webntpd.ntp.types import NS_PER_S
+from webntpd.ntp.readings import NS_PER_S
 
 CLOSE_PAIR_NS = 1_000
 """Readings of two clocks this close count as one instant, ns; 200 are usual."""

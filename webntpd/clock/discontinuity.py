@@ -17,7 +17,7 @@ from enum import StrEnum
 import trio
 
 from webntpd.clock.clocks import MAX_SLEW, Clock, tightest
-from webntpd.ntp.types import NS_PER_S
+from webntpd.ntp.readings import NS_PER_S
 
 ALLOWANCE_NS = 100_000
 """Two clocks may part by this, because they are read one after the other, ns."""

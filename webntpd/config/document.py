@@ -26,7 +26,7 @@ from pydantic_settings import (
 
 from webntpd.exchange.tunnel import parse_proxy
 from webntpd.names import DEFAULT_CONTROL, DEFAULT_STATE, Kind
-from webntpd.ntp.types import Smear
+from webntpd.ntp.readings import Smear
 from webntpd.server import Limits
 from webntpd.sockets.listeners import SYSTEMD, UNIX
 

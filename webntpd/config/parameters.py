@@ -20,7 +20,7 @@ from webntpd.config.document import (
 )
 from webntpd.exchange.base import ExchangeParameters
 from webntpd.exchange.leaplist import LeapSource
-from webntpd.ntp.types import PeerParameters, SystemParameters
+from webntpd.ntp.parameters import PeerParameters, SystemParameters
 from webntpd.refclock.base import RefclockParameters, ShmParameters, SockParameters
 from webntpd.server import Limits, ServerParameters
 from webntpd.statistics.files import StatisticsParameters

@@ -6,18 +6,9 @@ import trio
 
 from webntpd.clock.clocks import Clock
 from webntpd.exchange.base import Exchange, ExchangeError, say_goodbye
+from webntpd.ntp.actions import Action, Disconnect, Measure, PeerReport, Report, Wait
 from webntpd.ntp.peer import Peer
-from webntpd.ntp.types import (
-    NS_PER_S,
-    Action,
-    Disconnect,
-    Failure,
-    Measure,
-    PeerReport,
-    Reading,
-    Report,
-    Wait,
-)
+from webntpd.ntp.readings import NS_PER_S, Failure, Reading
 
 
 class PeerTask:

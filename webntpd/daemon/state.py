@@ -17,8 +17,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
+from webntpd.ntp.estimates import UNKNOWN_FREQUENCY, Frequency
 from webntpd.ntp.line import MAX_WANDER
-from webntpd.ntp.types import NS_PER_S, UNKNOWN_FREQUENCY, Frequency
+from webntpd.ntp.readings import NS_PER_S
 
 VERSION = 1
 """Changes when an older program would misread the file."""

@@ -6,7 +6,7 @@ from pathlib import Path
 import trio
 
 from webntpd.daemon.state import State, save_state
-from webntpd.ntp.types import Estimate
+from webntpd.ntp.estimates import Estimate
 from webntpd.status.snapshot import Status
 
 INTERVAL = 3600.0

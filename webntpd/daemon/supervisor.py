@@ -23,7 +23,6 @@ from webntpd.config import Config, ConfigError, PeerSpec
 from webntpd.daemon.control import ControlError, serve_control
 from webntpd.daemon.metrics import serve_metrics
 from webntpd.daemon.peer_task import PeerTask
-from webntpd.daemon.services import Slot, keep_running
 from webntpd.daemon.state import frequency_from, load_state
 from webntpd.daemon.statekeeping import StateKeeper
 from webntpd.daemon.system_task import (
@@ -40,14 +39,17 @@ from webntpd.exchange import make_exchange
 from webntpd.exchange.leapfile import newest_leap_list
 from webntpd.exchange.leaplist import LeapSource, keep_fresh
 from webntpd.leap.list import LeapList, smear_is_possible, unsmeared
+from webntpd.ntp.estimates import UNKNOWN_FREQUENCY, Frequency
 from webntpd.ntp.peer import SUSPEND_UNCERTAINTY, Peer
-from webntpd.ntp.types import UNKNOWN_FREQUENCY, Frequency, LeapNotice, Reading, Smear
+from webntpd.ntp.readings import LeapNotice, Reading, Smear
 from webntpd.refclock import make_refclock
 from webntpd.refclock.base import Refclock, RefclockError, RefclockParameters
 from webntpd.server import Counters, ServerError, ServerParameters, check_server, serve
 from webntpd.sockets.listeners import ListenError
 from webntpd.statistics.files import StatisticsLog, StatisticsParameters
 from webntpd.status.snapshot import Status, summary
+from webntpd.tasks.restart import keep_running
+from webntpd.tasks.services import Slot
 
 log = logging.getLogger(__name__)
 

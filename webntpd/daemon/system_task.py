@@ -13,18 +13,11 @@ import trio
 from webntpd.clock.clocks import Clock, Pair, read_pair
 from webntpd.clock.discontinuity import Discontinuity, DiscontinuityDetector
 from webntpd.leap.list import LeapList, smear_is_possible, warning_from
+from webntpd.ntp.actions import PeerReport
+from webntpd.ntp.estimates import Estimate, Publication, Tally, Verdict
+from webntpd.ntp.parameters import SystemParameters
+from webntpd.ntp.readings import Leap, LeapNotice, Smear
 from webntpd.ntp.system import System, calls_for_publication, is_fit
-from webntpd.ntp.types import (
-    Estimate,
-    Leap,
-    LeapNotice,
-    PeerReport,
-    Publication,
-    Smear,
-    SystemParameters,
-    Tally,
-    Verdict,
-)
 from webntpd.refclock.base import Refclock
 from webntpd.status.changes import changes
 from webntpd.status.snapshot import PeerStatus, Status

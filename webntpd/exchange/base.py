@@ -8,7 +8,7 @@ from typing import Protocol
 import trio
 
 from webntpd.names import Kind
-from webntpd.ntp.types import Failure, Reading
+from webntpd.ntp.readings import Failure, Reading
 
 CLOSE_TIMEOUT = 1.0
 """Longest time to say goodbye to a server, s."""

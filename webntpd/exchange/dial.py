@@ -18,7 +18,7 @@ from webntpd.exchange.base import ExchangeParameters
 from webntpd.exchange.failure import failed, step
 from webntpd.exchange.tls import make_context, start_tls
 from webntpd.exchange.tunnel import Proxy, effective_port, open_tunnel, proxy_for
-from webntpd.ntp.types import Rejection, Stamp
+from webntpd.ntp.readings import Rejection, Stamp
 from webntpd.protocol.onwire import Trip
 from webntpd.sockets.stream import Departure, TimestampedStream, detach
 

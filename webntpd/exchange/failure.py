@@ -12,7 +12,7 @@ import httpx
 import trio
 
 from webntpd.exchange.base import ExchangeError
-from webntpd.ntp.types import NS_PER_S, Failure, Rejection
+from webntpd.ntp.readings import NS_PER_S, Failure, Rejection
 from webntpd.protocol import wire
 from webntpd.sockets.stream import FloodError
 

@@ -9,7 +9,7 @@ from webntpd.exchange.base import ExchangeParameters
 from webntpd.exchange.dial import Dialer
 from webntpd.exchange.httpclient import HttpClient
 from webntpd.exchange.reply import ReplyJudge, parse_reply
-from webntpd.ntp.types import Reading
+from webntpd.ntp.readings import Reading
 from webntpd.protocol import wire
 
 ACCEPTED = frozenset({200})

@@ -18,7 +18,7 @@ from webntpd.clock.clocks import Clock
 from webntpd.exchange.base import ExchangeError
 from webntpd.exchange.dial import Dialer, Link
 from webntpd.exchange.failure import broken, failed, refused, step
-from webntpd.ntp.types import Rejection
+from webntpd.ntp.readings import Rejection
 from webntpd.protocol import wire
 from webntpd.protocol.onwire import Trip
 

@@ -23,7 +23,7 @@ from webntpd.exchange.failure import printable
 from webntpd.exchange.httpclient import Answer, HttpClient
 from webntpd.leap.list import LeapError, LeapList, parse_leap_list
 from webntpd.names import Kind
-from webntpd.ntp.types import NS_PER_S, LeapNotice, Rejection
+from webntpd.ntp.readings import NS_PER_S, LeapNotice, Rejection
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from webntpd.clock.clocks import Clock
 from webntpd.exchange.base import ExchangeParameters
 from webntpd.exchange.failure import failed
-from webntpd.ntp.types import Reading, Rejection
+from webntpd.ntp.readings import Reading, Rejection
 from webntpd.protocol import onwire, wire
 
 

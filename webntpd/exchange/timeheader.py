@@ -13,7 +13,7 @@ from webntpd.exchange.base import ExchangeParameters
 from webntpd.exchange.dial import Dialer
 from webntpd.exchange.httpclient import Answer, HttpClient
 from webntpd.exchange.reply import named_rejections
-from webntpd.ntp.types import Formula, Reading
+from webntpd.ntp.readings import Formula, Reading
 from webntpd.protocol import onwire, wire
 
 WELL_KNOWN = "/.well-known/time"

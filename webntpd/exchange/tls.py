@@ -9,7 +9,7 @@ from typing import Any
 import trio
 
 from webntpd.exchange.failure import failed, tls_reason
-from webntpd.ntp.types import NS_PER_S, Rejection
+from webntpd.ntp.readings import NS_PER_S, Rejection
 
 _WRONG_TIME = {9, 10}
 """X509_V_ERR_CERT_NOT_YET_VALID and X509_V_ERR_CERT_HAS_EXPIRED of OpenSSL."""

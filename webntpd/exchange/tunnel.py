@@ -16,7 +16,7 @@ import httpx
 import trio
 
 from webntpd.exchange.failure import broken, failed, refused
-from webntpd.ntp.types import Rejection
+from webntpd.ntp.readings import Rejection
 
 _ENVIRONMENT_SCHEME = {"ws": "http", "wss": "https"}
 _DEFAULT_PORT = {"http": 80, "https": 443}

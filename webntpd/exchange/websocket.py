@@ -17,7 +17,7 @@ from webntpd.exchange.dial import Dialer
 from webntpd.exchange.failure import failed, step
 from webntpd.exchange.reply import ReplyJudge, parse_reply
 from webntpd.exchange.session import Session, open_session
-from webntpd.ntp.types import Reading, Rejection
+from webntpd.ntp.readings import Reading, Rejection
 from webntpd.protocol import wire
 from webntpd.protocol.onwire import Trip
 

@@ -26,7 +26,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise, product
 
-from webntpd.ntp.types import NS_PER_S, Leap, LeapNotice, Reading
+from webntpd.ntp.readings import NS_PER_S, Leap, LeapNotice, Reading
 
 _NTP_TO_UNIX = 2_208_988_800  # s from 1900-01-01 to 1970-01-01 (RFC 5905 §6)
 _DAY_S = 86_400

@@ -21,7 +21,8 @@ from enum import Enum, auto
 from math import ceil, floor, inf
 from typing import NamedTuple
 
-from webntpd.ntp.types import NS_PER_S, Entry, Frequency, PeerEstimate, Reading, Track
+from webntpd.ntp.estimates import Entry, Frequency, PeerEstimate, Track
+from webntpd.ntp.readings import NS_PER_S, Reading
 
 WINDOW = 2048.0
 MIN_ENTRIES = 8

@@ -19,8 +19,9 @@ from itertools import pairwise
 from math import floor, sqrt
 from typing import NamedTuple
 
+from webntpd.ntp.estimates import Frequency
+from webntpd.ntp.readings import NS_PER_S
 from webntpd.ntp.student import t_quantile
-from webntpd.ntp.types import NS_PER_S, Frequency
 
 MAX_POINTS = 64
 """The fit takes the newest points up to this number; the runs test takes as many older ones."""

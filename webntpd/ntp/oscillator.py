@@ -7,7 +7,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from itertools import accumulate
 
-from webntpd.ntp.types import Frequency
+from webntpd.ntp.estimates import Frequency
 
 MEMORY = 4096.0
 """A peer that was not heard for longer, s, does not count."""

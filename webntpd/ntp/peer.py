@@ -19,31 +19,21 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
+from webntpd.ntp.actions import Action, Disconnect, Measure, PeerReport, Report, Wait
 from webntpd.ntp.bounds import Bounds, Settled, Window, bounds_of, estimate_of
+from webntpd.ntp.estimates import UNKNOWN_FREQUENCY, Frequency, PeerEstimate, Track, seconds_between
 from webntpd.ntp.line import Fit, Line
 from webntpd.ntp.oscillator import blended, is_refuted
+from webntpd.ntp.parameters import MIN_EXCHANGES, PeerParameters
 from webntpd.ntp.poll import PollAdaptation, Rng, interval_ns
-from webntpd.ntp.types import (
-    MIN_EXCHANGES,
+from webntpd.ntp.readings import (
     NS_PER_S,
-    UNKNOWN_FREQUENCY,
-    Action,
-    Disconnect,
     Failure,
     Formula,
-    Frequency,
     LeapNotice,
-    Measure,
-    PeerEstimate,
-    PeerParameters,
-    PeerReport,
     Provenance,
     Reading,
     Rejection,
-    Report,
-    Track,
-    Wait,
-    seconds_between,
 )
 
 START_SPREAD = 2.0

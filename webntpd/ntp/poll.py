@@ -8,7 +8,7 @@ The new jitter contains that movement, which would hardly ever exceed it.
 
 from collections.abc import Callable
 
-from webntpd.ntp.types import NS_PER_S
+from webntpd.ntp.readings import NS_PER_S
 
 Rng = Callable[[], float]
 """A source of numbers uniform in [0, 1)."""

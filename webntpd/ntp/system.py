@@ -17,24 +17,21 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 
+from webntpd.ntp.actions import PeerReport
 from webntpd.ntp.bounds import estimate_of, guess_rate
-from webntpd.ntp.oscillator import MEMORY, common_frequency, is_shock
-from webntpd.ntp.selection import Candidate, combine, gate, select
-from webntpd.ntp.types import (
-    MAXDIST,
-    MIN_EXCHANGES,
-    NS_PER_S,
+from webntpd.ntp.estimates import (
     Estimate,
     Frequency,
-    Leap,
     NoEstimate,
     PeerEstimate,
-    PeerReport,
-    SystemParameters,
     Tally,
     Verdict,
     seconds_between,
 )
+from webntpd.ntp.oscillator import MEMORY, common_frequency, is_shock
+from webntpd.ntp.parameters import MAXDIST, MIN_EXCHANGES, SystemParameters
+from webntpd.ntp.readings import NS_PER_S, Leap
+from webntpd.ntp.selection import Candidate, combine, gate, select
 
 INCUMBENT_BONUS = 0.5
 """The system peer stays so until another has less than this share of its distance: two peers that

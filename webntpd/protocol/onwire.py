@@ -18,7 +18,15 @@ out are no part of it: they are the reading's resolution, and err in one directi
 
 from dataclasses import dataclass, replace
 
-from webntpd.ntp.types import NS_PER_S, Formula, Provenance, Reading, Rejection, Stamp, StampSource
+from webntpd.ntp.readings import (
+    NS_PER_S,
+    Formula,
+    Provenance,
+    Reading,
+    Rejection,
+    Stamp,
+    StampSource,
+)
 from webntpd.protocol.wire import Reply, echoes, is_no_echo
 
 # Between a reading in user space and the wire lie a system call, the stack, and when a reply comes

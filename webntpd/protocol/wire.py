@@ -17,7 +17,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from webntpd.ntp.types import NS_PER_S, LeapNotice
+from webntpd.ntp.readings import NS_PER_S, LeapNotice
 
 SUBPROTOCOL = "webntp.shogo82148.com"
 """The WebSocket subprotocol of every WebNTP server."""

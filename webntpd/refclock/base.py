@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from webntpd.ntp.types import Publication
+from webntpd.ntp.estimates import Publication
 from webntpd.status.snapshot import RefclockStatus
 
 

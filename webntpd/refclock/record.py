@@ -3,7 +3,8 @@
 import logging
 from dataclasses import replace
 
-from webntpd.ntp.types import NS_PER_S, Publication
+from webntpd.ntp.estimates import Publication
+from webntpd.ntp.readings import NS_PER_S
 from webntpd.status.snapshot import RefclockStatus
 
 NOT_CONSUMED = "not consumed"

@@ -29,7 +29,8 @@ import os
 import pwd
 import threading
 
-from webntpd.ntp.types import NS_PER_S, Publication
+from webntpd.ntp.estimates import Publication
+from webntpd.ntp.readings import NS_PER_S
 from webntpd.refclock import sysvipc
 from webntpd.refclock.base import RefclockError
 from webntpd.refclock.record import Record

@@ -11,7 +11,8 @@ import socket
 import struct
 from pathlib import Path
 
-from webntpd.ntp.types import NS_PER_S, Publication
+from webntpd.ntp.estimates import Publication
+from webntpd.ntp.readings import NS_PER_S
 from webntpd.refclock.base import RefclockError
 from webntpd.refclock.record import Record
 from webntpd.status.snapshot import RefclockStatus

@@ -8,7 +8,7 @@ timestamps of two; those are left to ReplyTemplate, which takes three times as l
 
 from collections.abc import Callable
 
-from webntpd.ntp.types import NS_PER_S
+from webntpd.ntp.readings import NS_PER_S
 from webntpd.protocol.wire import ReplyTemplate
 
 LONGEST = 20

@@ -11,7 +11,7 @@ from email.utils import formatdate
 from webntpd.clock.adjtime import ClockState
 from webntpd.clock.clocks import Clock
 from webntpd.leap.list import LeapList
-from webntpd.ntp.types import NS_PER_S
+from webntpd.ntp.readings import NS_PER_S
 from webntpd.protocol.wire import ReplyTemplate
 from webntpd.server.frames import text_head
 from webntpd.server.template import Stencil

@@ -18,7 +18,7 @@ import socket
 import struct
 from collections.abc import Iterator
 
-from webntpd.ntp.types import NS_PER_S
+from webntpd.ntp.readings import NS_PER_S
 
 # asm-generic/socket.h. The 64-bit form of the option: its layout is the same everywhere.
 SO_TIMESTAMPING_NEW = 65

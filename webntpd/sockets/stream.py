@@ -24,7 +24,7 @@ from typing import NamedTuple
 import trio
 
 from webntpd.clock.clocks import Clock, Pair, read_pair
-from webntpd.ntp.types import Stamp, StampSource
+from webntpd.ntp.readings import Stamp, StampSource
 from webntpd.sockets import stamps
 
 RECEIVE_SIZE = 16384  # bytes of one read where the caller names no number; a TLS record's maximum

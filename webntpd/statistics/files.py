@@ -18,7 +18,7 @@ from pathlib import Path
 import trio
 from trio.lowlevel import ParkingLot
 
-from webntpd.ntp.types import NS_PER_S
+from webntpd.ntp.readings import NS_PER_S
 from webntpd.statistics.lines import File, Record, Recorder
 from webntpd.status.snapshot import Status
 

@@ -20,7 +20,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from math import ceil, log2
 
-from webntpd.ntp.types import NS_PER_S, PeerEstimate, PeerReport, Reading, Tally
+from webntpd.ntp.actions import PeerReport
+from webntpd.ntp.estimates import PeerEstimate, Tally
+from webntpd.ntp.readings import NS_PER_S, Reading
 from webntpd.status.snapshot import PeerStatus, Status
 
 SECONDS_PER_DAY = 86_400

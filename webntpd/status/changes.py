@@ -9,7 +9,9 @@ from collections.abc import Iterator, Mapping
 from itertools import chain
 from typing import NamedTuple
 
-from webntpd.ntp.types import Estimate, Leap, NoEstimate, PeerReport, Rejection
+from webntpd.ntp.actions import PeerReport
+from webntpd.ntp.estimates import Estimate, NoEstimate
+from webntpd.ntp.readings import Leap, Rejection
 from webntpd.status.snapshot import PeerStatus, RefclockStatus, Status, seconds, signed_seconds
 
 CONTRADICTED = "its answers cannot all be true, the older ones are dropped"

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable
 
-from webntpd.ntp.types import NS_PER_S, Frequency
+from webntpd.ntp.estimates import Frequency
+from webntpd.ntp.readings import NS_PER_S
 from webntpd.status.peers import age
 from webntpd.status.snapshot import PPM, Status
 

@@ -8,15 +8,8 @@ is slow. RAW instants have no meaning outside the daemon: the time since them is
 from typing import Any
 
 from webntpd import __version__
-from webntpd.ntp.types import (
-    NS_PER_S,
-    Estimate,
-    Frequency,
-    NoEstimate,
-    PeerEstimate,
-    Provenance,
-    Publication,
-)
+from webntpd.ntp.estimates import Estimate, Frequency, NoEstimate, PeerEstimate, Publication
+from webntpd.ntp.readings import NS_PER_S, Provenance
 from webntpd.status.snapshot import PPM, PeerStatus, RefclockStatus, ServerStatus, Status, summary
 
 VERSION = 2

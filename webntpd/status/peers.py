@@ -5,7 +5,7 @@ Signs are NTP's: a positive offset means that the local clock is behind. chronyc
 
 from collections.abc import Iterable, Sequence
 
-from webntpd.ntp.types import NS_PER_S
+from webntpd.ntp.readings import NS_PER_S
 from webntpd.status.snapshot import (
     PeerStatus,
     RefclockStatus,

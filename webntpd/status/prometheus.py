@@ -15,16 +15,9 @@ from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector
 
 from webntpd import __version__
-from webntpd.ntp.types import (
-    NS_PER_S,
-    Estimate,
-    Frequency,
-    NoEstimate,
-    PeerEstimate,
-    PeerReport,
-    Rejection,
-    Tally,
-)
+from webntpd.ntp.actions import PeerReport
+from webntpd.ntp.estimates import Estimate, Frequency, NoEstimate, PeerEstimate, Tally
+from webntpd.ntp.readings import NS_PER_S, Rejection
 from webntpd.status.snapshot import PPM, RefclockStatus, ServerStatus, Status
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"

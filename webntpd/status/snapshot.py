@@ -6,12 +6,12 @@ so that no two views can disagree.
 
 from dataclasses import dataclass
 
-from webntpd.ntp.types import (
+from webntpd.ntp.actions import PeerReport
+from webntpd.ntp.estimates import (
     Estimate,
     Frequency,
     NoEstimate,
     PeerEstimate,
-    PeerReport,
     Publication,
     Tally,
     Verdict,

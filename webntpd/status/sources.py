@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from webntpd.ntp.types import PeerEstimate, PeerReport, Tally
+from webntpd.ntp.actions import PeerReport
+from webntpd.ntp.estimates import PeerEstimate, Tally
 from webntpd.status.facts import Fact, ago, ahead, oscillator, paragraphs
 from webntpd.status.peers import NOTHING
 from webntpd.status.snapshot import PeerStatus, Status, bounded, printable, seconds, signed_seconds

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from webntpd.ntp.types import NS_PER_S, Estimate
+from webntpd.ntp.estimates import Estimate
+from webntpd.ntp.readings import NS_PER_S
 from webntpd.status.facts import Fact, ago, ahead, lasting, oscillator, paragraphs
 from webntpd.status.snapshot import (
     RefclockStatus,

@@ -16,7 +16,7 @@ from benchmarks.simulation.consumers.wall import Wall
 from benchmarks.simulation.network import STAMP_NOISE
 from benchmarks.simulation.oscillator import EPOCH_NS, raw_of
 from benchmarks.simulation.rivals.packet import Packet
-from webntpd.ntp.types import NS_PER_S
+from webntpd.ntp.readings import NS_PER_S
 
 STAGES = 8
 MIN_SAMPLES = 4

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from benchmarks.simulation.oscillator import X_BASE_NS
-from webntpd.ntp.types import NS_PER_S
+from webntpd.ntp.readings import NS_PER_S
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from webntpd.cli.compat import as_go_reads, ask_and_publish, feed, go_time, main
 from webntpd.cli.survey import Answer, Survey
 from webntpd.clock.clocks import SystemClock
 from webntpd.config import PeerSpec, peer_from
-from webntpd.ntp.types import Publication
+from webntpd.ntp.estimates import Publication
 from webntpd.status.snapshot import RefclockStatus
 
 SHIFT = 3.0

@@ -26,8 +26,9 @@ from webntpd.cli.consumers import (
 from webntpd.config import Config, PeerSpec, RefclockSpec
 from webntpd.exchange.base import ExchangeParameters
 from webntpd.names import Consumer, Kind
+from webntpd.ntp.parameters import PeerParameters
 from webntpd.ntp.poll import interval_ns
-from webntpd.ntp.types import NS_PER_S, PeerParameters
+from webntpd.ntp.readings import NS_PER_S
 from webntpd.refclock.base import ShmParameters, SockParameters
 from webntpd.status.json import document
 

@@ -14,14 +14,14 @@ from webntpd.clock.clocks import Clock, Pair
 from webntpd.config import PeerSpec
 from webntpd.exchange.base import CLOSE_TIMEOUT, Exchange, ExchangeError, ExchangeParameters
 from webntpd.names import Kind
-from webntpd.ntp.types import (
+from webntpd.ntp.estimates import UNKNOWN_FREQUENCY
+from webntpd.ntp.parameters import PeerParameters
+from webntpd.ntp.readings import (
     NS_PER_S,
-    UNKNOWN_FREQUENCY,
     Failure,
     Formula,
     Leap,
     LeapNotice,
-    PeerParameters,
     Provenance,
     Reading,
     Rejection,

@@ -8,12 +8,12 @@ from webntpd.cli.survey_views import survey_json, survey_lines
 from webntpd.config import PeerSpec
 from webntpd.exchange.base import ExchangeParameters
 from webntpd.names import Kind
-from webntpd.ntp.types import (
+from webntpd.ntp.parameters import PeerParameters
+from webntpd.ntp.readings import (
     Failure,
     Formula,
     Leap,
     LeapNotice,
-    PeerParameters,
     Provenance,
     Rejection,
     StampSource,

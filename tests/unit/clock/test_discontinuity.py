@@ -11,7 +11,7 @@ from trio.testing import MockClock
 from tests.fakes.clock import VirtualClock
 from webntpd.clock import discontinuity
 from webntpd.clock.discontinuity import Discontinuity, DiscontinuityDetector, watch_for_clock_set
-from webntpd.ntp.types import NS_PER_S
+from webntpd.ntp.readings import NS_PER_S
 
 
 class Clocks(VirtualClock):

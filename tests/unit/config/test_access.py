@@ -25,7 +25,7 @@ Write = Callable[[str], Path]
 CHECK = """
 import sys
 from pathlib import Path
-from webntpd.cli import main
+from webntpd.cli.main import main
 from webntpd.config import access
 access.SERVICE_USER = "nobody"
 access.HIDDEN = (Path(sys.argv[2]),)

@@ -34,7 +34,8 @@ from webntpd.config.faults import KEYS, REMOVED
 from webntpd.exchange.base import ExchangeParameters
 from webntpd.exchange.leaplist import LeapSource
 from webntpd.names import DEFAULT_CONTROL, DEFAULT_STATE, Kind
-from webntpd.ntp.types import PeerParameters, Smear, SystemParameters
+from webntpd.ntp.parameters import PeerParameters, SystemParameters
+from webntpd.ntp.readings import Smear
 from webntpd.refclock.base import ShmParameters, SockParameters
 from webntpd.server import Limits, ServerParameters
 from webntpd.statistics.files import StatisticsParameters

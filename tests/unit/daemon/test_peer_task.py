@@ -12,18 +12,11 @@ from trio.testing import MockClock
 from tests.fakes.clock import EPOCH_NS, VirtualClock
 from webntpd.daemon.peer_task import PeerTask
 from webntpd.exchange.base import ExchangeError
+from webntpd.ntp.actions import PeerReport
 from webntpd.ntp.bounds import estimate_of
+from webntpd.ntp.parameters import PeerParameters
 from webntpd.ntp.peer import Peer
-from webntpd.ntp.types import (
-    Failure,
-    Formula,
-    PeerParameters,
-    PeerReport,
-    Provenance,
-    Reading,
-    Rejection,
-    StampSource,
-)
+from webntpd.ntp.readings import Failure, Formula, Provenance, Reading, Rejection, StampSource
 
 PROVENANCE = Provenance(Formula.FOUR_STAMP, StampSource.USER, StampSource.USER)
 PARAMETERS = PeerParameters("one", minpoll=4, maxpoll=6, burst=1, iburst=4, burst_interval=2.0)

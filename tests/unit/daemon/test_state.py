@@ -22,8 +22,9 @@ from webntpd.daemon.state import (
     save_state,
     state_bytes,
 )
+from webntpd.ntp.estimates import UNKNOWN_FREQUENCY, Frequency
 from webntpd.ntp.line import MAX_WANDER
-from webntpd.ntp.types import NS_PER_S, UNKNOWN_FREQUENCY, Frequency
+from webntpd.ntp.readings import NS_PER_S
 
 DAY_NS = 86_400 * NS_PER_S
 KNOWN_NS = 1_700_000_000 * NS_PER_S

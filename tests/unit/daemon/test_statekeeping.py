@@ -13,7 +13,7 @@ from trio.testing import MockClock
 from tests.unit.builders import WALL_NS
 from webntpd.daemon.state import State, load_state
 from webntpd.daemon.statekeeping import INTERVAL, StateKeeper
-from webntpd.ntp.types import Estimate, Frequency, NoEstimate, Verdict
+from webntpd.ntp.estimates import Estimate, Frequency, NoEstimate, Verdict
 from webntpd.status.snapshot import Status
 
 FREQUENCY = Frequency(-12.5e-6, 2e-8, 1e-10)

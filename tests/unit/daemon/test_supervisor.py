@@ -34,7 +34,9 @@ from webntpd.exchange.base import ExchangeParameters
 from webntpd.exchange.leaplist import LeapSource
 from webntpd.leap.list import parse_leap_list
 from webntpd.names import Kind
-from webntpd.ntp.types import NS_PER_S, UNKNOWN_FREQUENCY, Estimate, Frequency, PeerParameters
+from webntpd.ntp.estimates import UNKNOWN_FREQUENCY, Estimate, Frequency
+from webntpd.ntp.parameters import PeerParameters
+from webntpd.ntp.readings import NS_PER_S
 from webntpd.protocol.wire import parse_reply
 from webntpd.refclock.base import SockParameters
 from webntpd.server import ServerError, ServerParameters

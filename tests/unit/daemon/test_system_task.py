@@ -20,21 +20,10 @@ from webntpd.daemon.system_task import (
     SystemTask,
 )
 from webntpd.leap.list import LeapList
-from webntpd.ntp.types import (
-    NS_PER_S,
-    Entry,
-    Estimate,
-    Frequency,
-    Leap,
-    LeapNotice,
-    NoEstimate,
-    PeerReport,
-    Publication,
-    Smear,
-    SystemParameters,
-    Tally,
-    Track,
-)
+from webntpd.ntp.actions import PeerReport
+from webntpd.ntp.estimates import Entry, Estimate, Frequency, NoEstimate, Publication, Tally, Track
+from webntpd.ntp.parameters import SystemParameters
+from webntpd.ntp.readings import NS_PER_S, Leap, LeapNotice, Smear
 from webntpd.status.snapshot import RefclockStatus, Status
 
 NAMES = ("a", "b", "c")

@@ -18,7 +18,7 @@ from tests.unit.conftest import ExchangeTo, server_context
 from webntpd.exchange import tls
 from webntpd.exchange.base import Exchange, ExchangeError
 from webntpd.exchange.dial import tell_of_refusal
-from webntpd.ntp.types import Failure, Rejection
+from webntpd.ntp.readings import Failure, Rejection
 from webntpd.sockets import stamps
 
 PLAIN = [("http", always_right), ("ws", always_right_socket)]

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from webntpd.exchange.failure import failed, parse_retry_after, refused
-from webntpd.ntp.types import NS_PER_S, Rejection
+from webntpd.ntp.readings import NS_PER_S, Rejection
 
 DATE = "Sun, 22 Nov 2026 20:00:00 GMT"
 DATE_NS = 1_795_377_600 * NS_PER_S

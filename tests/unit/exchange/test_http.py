@@ -17,7 +17,7 @@ from tests.fakes.server import (
 )
 from tests.unit.conftest import ExchangeTo
 from webntpd.exchange.base import Exchange, ExchangeError
-from webntpd.ntp.types import Failure, Formula, Reading, Rejection, StampSource
+from webntpd.ntp.readings import Failure, Formula, Reading, Rejection, StampSource
 
 
 async def measure(exchange: Exchange) -> Reading:

@@ -9,7 +9,7 @@ from webntpd.clock.clocks import Pair, SystemClock
 from webntpd.exchange.base import ExchangeError
 from webntpd.exchange.dial import Link
 from webntpd.exchange.httpclient import HttpClient
-from webntpd.ntp.types import Rejection, Stamp, StampSource
+from webntpd.ntp.readings import Rejection, Stamp, StampSource
 from webntpd.sockets.stream import Arrival, Departure
 
 

@@ -11,7 +11,7 @@ from tests.fakes.server import FakeSocket, Script, Visitor, always_right_socket,
 from tests.unit.conftest import ExchangeTo
 from webntpd.clock.clocks import SystemClock
 from webntpd.exchange.base import Exchange, ExchangeError
-from webntpd.ntp.types import Formula, Reading, Rejection, StampSource
+from webntpd.ntp.readings import Formula, Reading, Rejection, StampSource
 from webntpd.protocol import wire
 from webntpd.server.parameters import ServerParameters
 from webntpd.server.service import serve as serve_really

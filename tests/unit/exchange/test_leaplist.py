@@ -31,7 +31,7 @@ from webntpd.exchange.leaplist import (
     replace,
 )
 from webntpd.leap.list import LeapList, parse_leap_list
-from webntpd.ntp.types import NS_PER_S, LeapNotice
+from webntpd.ntp.readings import NS_PER_S, LeapNotice
 
 NEW = parse_leap_list(PUBLISHED)
 NOW = NEW.expires_ns - 200 * 86_400 * NS_PER_S

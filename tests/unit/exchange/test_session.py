@@ -18,7 +18,7 @@ from webntpd.clock.clocks import Pair, SystemClock
 from webntpd.exchange.base import ExchangeError
 from webntpd.exchange.dial import Link
 from webntpd.exchange.session import FrameCounter, Session, is_one_frame, open_session
-from webntpd.ntp.types import Rejection, Stamp, StampSource
+from webntpd.ntp.readings import Rejection, Stamp, StampSource
 from webntpd.sockets.stream import Arrival, Departure
 
 USER, KERNEL = StampSource.USER, StampSource.KERNEL

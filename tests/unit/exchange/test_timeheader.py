@@ -9,7 +9,7 @@ from tests.fakes.server import Script, Visitor, seconds, serve
 from tests.unit.conftest import ExchangeTo
 from webntpd.exchange.base import ExchangeError
 from webntpd.names import Kind
-from webntpd.ntp.types import NS_PER_S, Formula, Rejection
+from webntpd.ntp.readings import NS_PER_S, Formula, Rejection
 
 DATE = "Date: Sun, 22 Nov 2026 20:00:00 GMT"
 DATE_NS = 1_795_377_600_000_000_000

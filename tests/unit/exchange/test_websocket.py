@@ -26,7 +26,7 @@ from webntpd.exchange import make_exchange
 from webntpd.exchange.base import Exchange, ExchangeError, ExchangeParameters
 from webntpd.exchange.session import GOODBYE
 from webntpd.names import Kind
-from webntpd.ntp.types import Failure, Formula, Reading, Rejection, StampSource
+from webntpd.ntp.readings import Failure, Formula, Reading, Rejection, StampSource
 from webntpd.protocol import wire
 
 

@@ -21,7 +21,7 @@ from webntpd.leap.list import (
     unsmeared,
     warning_from,
 )
-from webntpd.ntp.types import NS_PER_S, Leap, LeapNotice
+from webntpd.ntp.readings import NS_PER_S, Leap, LeapNotice
 
 DAY_NS = 86_400 * NS_PER_S
 NEW_YEAR_2017_NS = 1_483_228_800 * NS_PER_S

@@ -27,7 +27,8 @@ from webntpd.ntp.bounds import (
     estimate_of,
     guess_rate,
 )
-from webntpd.ntp.types import NS_PER_S, UNKNOWN_FREQUENCY, Entry, Frequency, PeerEstimate, Reading
+from webntpd.ntp.estimates import UNKNOWN_FREQUENCY, Entry, Frequency, PeerEstimate
+from webntpd.ntp.readings import NS_PER_S, Reading
 
 MS = 1e-3
 PPM = 1e-6

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.ntp.world import MS, X_NS, Seen, Server, WallClock, World
+from webntpd.ntp.estimates import Estimate, PeerEstimate, Tally, Verdict
+from webntpd.ntp.readings import NS_PER_S, Rejection
 from webntpd.ntp.system import calls_for_publication
-from webntpd.ntp.types import NS_PER_S, Estimate, PeerEstimate, Rejection, Tally, Verdict
 
 WORLDS = 40
 """Each takes about a tenth of a second."""

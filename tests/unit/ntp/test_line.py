@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from tests.unit.builders import ns, x_ns
 from webntpd.ntp.line import MAX_POINTS, MIN_POINTS, Fit, Line
+from webntpd.ntp.readings import NS_PER_S
 from webntpd.ntp.student import t_quantile
-from webntpd.ntp.types import NS_PER_S
 
 PPM = 1e-6
 

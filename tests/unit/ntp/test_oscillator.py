@@ -2,6 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from webntpd.ntp.estimates import Frequency
 from webntpd.ntp.oscillator import (
     SHOCK,
     blended,
@@ -10,7 +11,6 @@ from webntpd.ntp.oscillator import (
     is_shock,
     weighted_median,
 )
-from webntpd.ntp.types import Frequency
 
 PPM = 1e-6
 

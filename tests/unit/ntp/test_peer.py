@@ -8,28 +8,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.builders import WALL_NS, ns, reading, x_ns
+from webntpd.ntp.actions import Action, Disconnect, Measure, PeerReport, Report, Wait
 from webntpd.ntp.bounds import estimate_of
+from webntpd.ntp.estimates import UNKNOWN_FREQUENCY, Frequency, PeerEstimate, Track
+from webntpd.ntp.parameters import PeerParameters
 from webntpd.ntp.peer import MAX_RETRY_AFTER, START_SPREAD, SUSPEND_UNCERTAINTY, Peer
-from webntpd.ntp.types import (
+from webntpd.ntp.readings import (
     NS_PER_S,
-    UNKNOWN_FREQUENCY,
-    Action,
-    Disconnect,
     Failure,
     Formula,
-    Frequency,
     LeapNotice,
-    Measure,
-    PeerEstimate,
-    PeerParameters,
-    PeerReport,
     Provenance,
     Reading,
     Rejection,
-    Report,
     StampSource,
-    Track,
-    Wait,
 )
 
 TIMEOUT = Failure(Rejection.TIMEOUT, "no reply")

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from webntpd.ntp.poll import SPREAD, PollAdaptation, interval_ns
-from webntpd.ntp.types import NS_PER_S
+from webntpd.ntp.readings import NS_PER_S
 
 STEADY = (0.0, 1e-3)
 RESTLESS = (1.0, 1e-3)

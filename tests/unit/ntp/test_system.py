@@ -7,25 +7,14 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.unit.builders import STEADY, WALL_NS, ns, report, track, x_ns
+from webntpd.ntp.actions import PeerReport
 from webntpd.ntp.bounds import MIN_HALF_WIDTH, PROOF_RATE
+from webntpd.ntp.estimates import Entry, Estimate, Frequency, NoEstimate, Tally, Verdict
 from webntpd.ntp.oscillator import MEMORY
+from webntpd.ntp.parameters import MAXDIST, SystemParameters
+from webntpd.ntp.readings import NS_PER_S, Failure, Leap, Rejection
 from webntpd.ntp.selection import Candidate, combine, gate, select
 from webntpd.ntp.system import STALE_TIME, UNDECIDED_TIME, System, calls_for_publication
-from webntpd.ntp.types import (
-    MAXDIST,
-    NS_PER_S,
-    Entry,
-    Estimate,
-    Failure,
-    Frequency,
-    Leap,
-    NoEstimate,
-    PeerReport,
-    Rejection,
-    SystemParameters,
-    Tally,
-    Verdict,
-)
 
 
 def verdict_of(

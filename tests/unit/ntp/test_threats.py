@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import pytest
 
 from tests.unit.ntp.world import MS, Server, World
-from webntpd.ntp.types import NS_PER_S, Estimate, PeerEstimate
+from webntpd.ntp.estimates import Estimate, PeerEstimate
+from webntpd.ntp.readings import NS_PER_S
 
 HONEST_ERROR = 0.01
 """An honest server's path in this world shifts the time by less than this, s."""

@@ -12,25 +12,12 @@ from itertools import count
 from random import Random
 
 from webntpd.clock.clocks import Pair
+from webntpd.ntp.actions import Action, Disconnect, Measure, PeerReport, Report, Wait
+from webntpd.ntp.estimates import Verdict
+from webntpd.ntp.parameters import PeerParameters, SystemParameters
 from webntpd.ntp.peer import Peer
+from webntpd.ntp.readings import NS_PER_S, Failure, Reading, Rejection, Stamp, StampSource
 from webntpd.ntp.system import System, is_undecided
-from webntpd.ntp.types import (
-    NS_PER_S,
-    Action,
-    Disconnect,
-    Failure,
-    Measure,
-    PeerParameters,
-    PeerReport,
-    Reading,
-    Rejection,
-    Report,
-    Stamp,
-    StampSource,
-    SystemParameters,
-    Verdict,
-    Wait,
-)
 from webntpd.protocol.onwire import Rejected, Trip, complete
 from webntpd.protocol.wire import Reply
 from webntpd.sockets.stream import carry

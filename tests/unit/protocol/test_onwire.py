@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webntpd.ntp.types import (
+from webntpd.ntp.readings import (
     NS_PER_S,
     Formula,
     LeapNotice,

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webntpd.ntp.types import NS_PER_S, LeapNotice
+from webntpd.ntp.readings import NS_PER_S, LeapNotice
 from webntpd.protocol.wire import (
     MAX_MESSAGE,
     MAX_NS,

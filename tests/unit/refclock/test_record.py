@@ -2,7 +2,8 @@ import logging
 
 import pytest
 
-from webntpd.ntp.types import NS_PER_S, Leap, Publication
+from webntpd.ntp.estimates import Publication
+from webntpd.ntp.readings import NS_PER_S, Leap
 from webntpd.refclock.record import NOT_CONSUMED, Record
 from webntpd.status.snapshot import RefclockStatus
 

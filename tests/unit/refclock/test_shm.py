@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.system.harness import require_root
-from webntpd.ntp.types import Leap, Publication
+from webntpd.ntp.estimates import Publication
+from webntpd.ntp.readings import Leap
 from webntpd.refclock import sysvipc
 from webntpd.refclock.shm import Segment, ShmRefclock, ShmTime, precision_exponent
 

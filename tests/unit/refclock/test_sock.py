@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webntpd.ntp.types import Leap, Publication
+from webntpd.ntp.estimates import Publication
+from webntpd.ntp.readings import Leap
 from webntpd.refclock.base import RefclockError
 from webntpd.refclock.sock import SockRefclock, datagram
 

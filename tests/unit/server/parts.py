@@ -6,7 +6,7 @@ import h11
 
 from webntpd.clock.adjtime import ClockState
 from webntpd.leap.list import LeapList
-from webntpd.ntp.types import NS_PER_S
+from webntpd.ntp.readings import NS_PER_S
 from webntpd.server.clients import Clients
 from webntpd.server.connection import Connection
 from webntpd.server.context import Site

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.unit.server.parts import T0, Parts, answer
 from webntpd.clock.adjtime import ClockState
-from webntpd.ntp.types import NS_PER_S
+from webntpd.ntp.readings import NS_PER_S
 from webntpd.server.cache import MAX_BLOCK, MAX_BLOCKS, MAX_STENCILS
 from webntpd.server.connection import Connection
 from webntpd.server.context import Site

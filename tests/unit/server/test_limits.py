@@ -17,7 +17,7 @@ from tests.unit.server.test_fastpaths import GET, TOKEN, UPGRADE, frame
 from tests.unit.server.test_sockets import LOOPBACK, Running, read_all, read_reply, running
 from tests.unit.server.test_websocket import close_code
 from webntpd.clock.adjtime import ClockState
-from webntpd.ntp.types import NS_PER_S
+from webntpd.ntp.readings import NS_PER_S
 from webntpd.server import ServerError
 from webntpd.server.clients import LOOPBACK as THIS_MACHINE
 from webntpd.server.clients import MAX_ADDRESSES, UNKNOWN, Client, Clients, share_of

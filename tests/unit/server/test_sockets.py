@@ -27,7 +27,7 @@ from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_client_st
 from tests.system.harness import require
 from tests.unit.server.parts import Parts
 from webntpd.clock.clocks import ShiftedClock, SystemClock
-from webntpd.ntp.types import NS_PER_S
+from webntpd.ntp.readings import NS_PER_S
 from webntpd.protocol.wire import INTERLEAVED_SUBPROTOCOL, SUBPROTOCOL, Reply, parse_reply
 from webntpd.server import Counters, ServerError, ServerParameters, reactor, serve, single
 from webntpd.server.channel import LINGER, LINGER_BYTES, READ_SIZE, Channel

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webntpd.ntp.types import NS_PER_S, LeapNotice
+from webntpd.ntp.readings import NS_PER_S, LeapNotice
 from webntpd.protocol.wire import ReplyTemplate
 from webntpd.server.template import LONGEST, Stencil
 

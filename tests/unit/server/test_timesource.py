@@ -3,7 +3,7 @@
 from tests.unit.server.parts import T0, Parts
 from webntpd.clock.adjtime import ClockState
 from webntpd.leap.list import LeapList
-from webntpd.ntp.types import NS_PER_S, LeapNotice
+from webntpd.ntp.readings import NS_PER_S, LeapNotice
 from webntpd.protocol.wire import parse_reply
 
 

@@ -19,7 +19,7 @@ from tests.unit.server.test_sockets import GET, LOOPBACK, SHIFT, read_reply, run
 from tests.unit.server.test_tls import certificate_of, connect_tls, write_certificate
 from webntpd.clock.clocks import ShiftedClock
 from webntpd.leap.list import LeapList
-from webntpd.ntp.types import LeapNotice
+from webntpd.ntp.readings import LeapNotice
 from webntpd.protocol.wire import parse_reply
 from webntpd.server import Counters, ServerParameters, serve, workers
 from webntpd.server.limits import Limits
@@ -163,7 +163,7 @@ async def test_a_worker_that_cannot_be_started_is_tried_again(
 
 WITH_STRAY_LINES = r"""
 import sys
-from webntpd import worker
+from webntpd.server import worker
 print("a stray line", flush=True)
 sys.stdout.buffer.write(b"\0\xff" * 100_000 + b"\n{}\n[]\n7\n" + b"[" * 100_000 + b"\n")
 print("half a line", end="", flush=True)

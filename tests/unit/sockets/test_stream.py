@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from webntpd.clock.clocks import Clock, Pair, ShiftedClock, SystemClock, read_pair
-from webntpd.ntp.types import StampSource
+from webntpd.ntp.readings import StampSource
 from webntpd.sockets import stamps
 from webntpd.sockets.stream import (
     CARRY_TOLERANCE_NS,

@@ -16,7 +16,7 @@ import trio
 import trio.testing
 
 from tests.unit.status.snapshots import GOOD, SYNCHRONISED, WALL_NS, ago
-from webntpd.ntp.types import NS_PER_S
+from webntpd.ntp.readings import NS_PER_S
 from webntpd.statistics.files import (
     MOST_WAITING,
     DayFiles,

@@ -17,7 +17,9 @@ from tests.unit.status.snapshots import (
     peer_estimates,
     reports,
 )
-from webntpd.ntp.types import NS_PER_S, PeerEstimate, PeerReport, Tally
+from webntpd.ntp.actions import PeerReport
+from webntpd.ntp.estimates import PeerEstimate, Tally
+from webntpd.ntp.readings import NS_PER_S
 from webntpd.statistics.lines import (
     File,
     PeerRecord,

@@ -4,23 +4,25 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from webntpd.ntp.types import (
-    NS_PER_S,
+from webntpd.ntp.actions import PeerReport
+from webntpd.ntp.estimates import (
     Estimate,
-    Failure,
-    Formula,
     Frequency,
-    Leap,
     NoEstimate,
     PeerEstimate,
-    PeerReport,
-    Provenance,
     Publication,
-    Rejection,
-    StampSource,
     Tally,
     Track,
     Verdict,
+)
+from webntpd.ntp.readings import (
+    NS_PER_S,
+    Failure,
+    Formula,
+    Leap,
+    Provenance,
+    Rejection,
+    StampSource,
 )
 from webntpd.status.snapshot import PeerStatus, RefclockStatus, ServerStatus, Status
 

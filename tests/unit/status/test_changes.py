@@ -7,17 +7,9 @@ from logging import DEBUG, INFO, WARNING
 import pytest
 
 from tests.unit.builders import STEADY, WALL_NS, x_ns
-from webntpd.ntp.types import (
-    Estimate,
-    Failure,
-    Leap,
-    NoEstimate,
-    PeerReport,
-    Publication,
-    Rejection,
-    Tally,
-    Verdict,
-)
+from webntpd.ntp.actions import PeerReport
+from webntpd.ntp.estimates import Estimate, NoEstimate, Publication, Tally, Verdict
+from webntpd.ntp.readings import Failure, Leap, Rejection
 from webntpd.status.changes import changes
 from webntpd.status.snapshot import PeerStatus, RefclockStatus, Status
 

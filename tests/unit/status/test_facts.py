@@ -4,7 +4,8 @@ import pytest
 
 from tests.unit.status.snapshots import NOW_NS, SYNCHRONISED, ago
 from tests.unit.status.snapshots import ago as before
-from webntpd.ntp.types import NS_PER_S, Frequency
+from webntpd.ntp.estimates import Frequency
+from webntpd.ntp.readings import NS_PER_S
 from webntpd.status import facts
 
 

@@ -19,7 +19,8 @@ from tests.unit.status.snapshots import (
     snapshots,
 )
 from webntpd import __version__
-from webntpd.ntp.types import NS_PER_S, NoEstimate, Verdict
+from webntpd.ntp.estimates import NoEstimate, Verdict
+from webntpd.ntp.readings import NS_PER_S
 from webntpd.status.json import VERSION, document
 from webntpd.status.snapshot import Status
 

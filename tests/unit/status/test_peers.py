@@ -6,7 +6,8 @@ import pytest
 
 from tests.unit.status import snapshots
 from tests.unit.status.snapshots import GOOD, MEASURED, NOW_NS
-from webntpd.ntp.types import NS_PER_S, Leap, NoEstimate, Publication, Tally, Verdict
+from webntpd.ntp.estimates import NoEstimate, Publication, Tally, Verdict
+from webntpd.ntp.readings import NS_PER_S, Leap
 from webntpd.status.peers import age, peer_lines, refclock_line, sparkline, status_lines, table
 from webntpd.status.snapshot import PeerStatus, RefclockStatus, ServerStatus, Status
 

@@ -23,16 +23,8 @@ from tests.unit.status.snapshots import (
 from webntpd import __version__
 from webntpd.daemon.processmetrics import Process
 from webntpd.names import Kind
-from webntpd.ntp.types import (
-    NS_PER_S,
-    Formula,
-    Leap,
-    NoEstimate,
-    Rejection,
-    StampSource,
-    Tally,
-    Verdict,
-)
+from webntpd.ntp.estimates import NoEstimate, Tally, Verdict
+from webntpd.ntp.readings import NS_PER_S, Formula, Leap, Rejection, StampSource
 from webntpd.status.prometheus import Snapshot, rendered, unanswered
 from webntpd.status.snapshot import Status
 

@@ -3,7 +3,8 @@ from dataclasses import replace
 import pytest
 
 from tests.unit.builders import STEADY, WALL_NS, estimate, ns, report, track, x_ns
-from webntpd.ntp.types import Estimate, Frequency, NoEstimate, PeerReport, Tally, Verdict
+from webntpd.ntp.actions import PeerReport
+from webntpd.ntp.estimates import Estimate, Frequency, NoEstimate, Tally, Verdict
 from webntpd.status.snapshot import (
     PeerStatus,
     ServerStatus,

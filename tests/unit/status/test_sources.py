@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 from tests.unit.status.snapshots import GOOD, SYNCHRONISED, ago
-from webntpd.ntp.types import NS_PER_S, Tally
+from webntpd.ntp.estimates import Tally
+from webntpd.ntp.readings import NS_PER_S
 from webntpd.status.sources import FATES, source_lines
 
 

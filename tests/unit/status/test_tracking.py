@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from tests.unit.status.snapshots import ESTIMATE, FREQUENCY, SYNCHRONISED, WALL_NS, x_ns
-from webntpd.ntp.types import NoEstimate, Verdict
+from webntpd.ntp.estimates import NoEstimate, Verdict
 from webntpd.status.snapshot import RefclockStatus
 from webntpd.status.tracking import EXPECTATION, sense, tracking_lines
 

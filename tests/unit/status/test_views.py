@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 
 from tests.unit.status.snapshots import SYNCHRONISED, snapshots
-from webntpd.ntp.types import Tally
+from webntpd.ntp.estimates import Tally
 from webntpd.status.snapshot import Status, printable, seconds, signed_seconds
 from webntpd.status.views import VIEWS
 

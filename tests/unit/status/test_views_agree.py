@@ -7,7 +7,7 @@ from hypothesis import given
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.unit.status.snapshots import snapshots
-from webntpd.ntp.types import Frequency
+from webntpd.ntp.estimates import Frequency
 from webntpd.statistics.lines import File, Recorder, parse_peerstats
 from webntpd.status.facts import oscillator
 from webntpd.status.prometheus import rendered

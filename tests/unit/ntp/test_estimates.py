@@ -1,53 +1,7 @@
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from tests.unit.builders import STEADY, WALL_NS, estimate, ns, reading, report, x_ns
-from webntpd.ntp.types import (
-    NS_PER_S,
-    Estimate,
-    Formula,
-    Frequency,
-    Leap,
-    NoEstimate,
-    Provenance,
-    Reading,
-    Rejection,
-    StampSource,
-    Tally,
-    Verdict,
-)
-
-small_ns = st.integers(0, 10 * NS_PER_S)
-MIXED = Provenance(Formula.INTERLEAVED, StampSource.KERNEL, StampSource.USER)
-
-
-@given(there_ns=small_ns, server_ns=small_ns, back_ns=small_ns, step_ns=st.integers(-(10**15)))
-def test_the_delay_is_of_both_ways_even_if_the_wall_clock_is_set(
-    there_ns: int, server_ns: int, back_ns: int, step_ns: int
-) -> None:
-    t2_ns = WALL_NS + there_ns
-    elapsed_ns = there_ns + server_ns + back_ns
-    made = Reading(
-        t1_ns=WALL_NS,
-        t2_ns=t2_ns,
-        t3_ns=t2_ns + server_ns,
-        t4_ns=WALL_NS + elapsed_ns + step_ns,
-        r1_ns=7,
-        r4_ns=7 + elapsed_ns,
-        precision=2e-6,
-        provenance=MIXED,
-    )
-    assert made.delay == (there_ns + back_ns) / NS_PER_S
-    assert made.at_ns == 7 + elapsed_ns
-
-
-def test_a_provenance_names_the_stamps_once_if_they_are_alike() -> None:
-    assert str(reading(0).provenance) == "four-stamp user"
-    assert str(MIXED) == "interleaved kernel/user"
-
-
-# -- a peer's estimate -----------------------------------------------------------------------
+from tests.unit.builders import STEADY, WALL_NS, estimate, ns, x_ns
+from webntpd.ntp.estimates import Estimate, Frequency, NoEstimate, Tally, Verdict
 
 FREE = Frequency(20e-6, 1e-6, 0.0)
 
@@ -109,22 +63,5 @@ def test_the_heaviest_speaks_first() -> None:
     assert Verdict(NoEstimate.NO_PEER, {}).speakers == ()
 
 
-# -- reports, and words ----------------------------------------------------------------------
-
-
-def test_samples_are_counted_whatever_they_were_made_of() -> None:
-    user, kernel = (Provenance(Formula.TWO_STAMP, each, each) for each in StampSource)
-    assert report("a").samples == 0
-    assert report("a", stamps={user: 2, kernel: 3}).samples == 5
-
-
-def test_leap_warnings_have_the_values_of_shm() -> None:
-    assert [Leap.NONE, Leap.INSERT, Leap.DELETE] == [0, 1, 2]
-
-
 def test_tallies_are_the_characters_of_ntpq() -> None:
     assert "".join(Tally) == " x-+*"
-
-
-def test_rejections_read_as_words() -> None:
-    assert all(name.replace("-", "").isalpha() for name in Rejection)

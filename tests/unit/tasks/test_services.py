@@ -8,7 +8,8 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from webntpd.daemon.services import LAST_RESTART_DELAY, Slot, keep_running
+from webntpd.tasks.restart import LAST_RESTART_DELAY, keep_running
+from webntpd.tasks.services import Slot
 
 
 class RefusalError(Exception):

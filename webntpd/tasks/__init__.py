@@ -1,0 +1,1 @@
+"""Tasks that outlive their failures, and services that a reload starts, replaces or stops."""
