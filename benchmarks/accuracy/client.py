@@ -15,9 +15,10 @@ import trio
 from benchmarks.accuracy.modes import Asking, Sample, Series, Transport
 from webntpd.clock.clocks import Clock, SystemClock
 from webntpd.exchange import make_exchange
-from webntpd.exchange.base import Exchange, ExchangeError, ExchangeParameters
+from webntpd.exchange.base import Exchange, ExchangeParameters
 from webntpd.names import Kind
 from webntpd.ntp.readings import Reading
+from webntpd.protocol.rejected import Rejected
 
 WARM_UP = 5
 """Rounds that do not count: connections open, and the kernel switches its stamps on."""
@@ -71,7 +72,7 @@ class Asker:
         fresh = self.series.asking is Asking.FRESH
         try:
             readings = await self.exchange.measure(last=last)
-        except ExchangeError as error:
+        except Rejected as error:
             self.failures[error.failure.rejection] += 1
             return
         self.samples += [Sample.of(each) for each in readings if fresh or not each.first]
@@ -147,12 +148,12 @@ async def ask_all(waiting: Sequence[Asker], pause: float, *, last: bool = False)
 
 
 async def reachable(exchange: Exchange) -> Sequence[Reading]:
-    """Ask until the server is there; raises the last ExchangeError if it does not come."""
+    """Ask until the server is there; raises the last Rejected if it does not come."""
     deadline = trio.current_time() + PATIENCE
     while True:
         try:
             return await exchange.measure(last=True)
-        except ExchangeError:
+        except Rejected:
             if trio.current_time() > deadline:
                 raise
         await trio.sleep(0.1)

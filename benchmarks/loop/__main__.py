@@ -18,7 +18,7 @@ from benchmarks.loop.marks import marks
 from benchmarks.loop.paths import PATHS
 from benchmarks.loop.report import as_json, lines
 from benchmarks.loop.setting import Outcome, run, say
-from webntpd.exchange.base import ExchangeError
+from webntpd.protocol.rejected import Rejected
 
 MINUTES = 15.0
 FLOOR_MINUTES = 3.0
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"{here}, seed {options.seed}\n", flush=True)
     try:
         outcomes = measure(options)
-    except (ImageError, GuestError, ProcessError, ExchangeError, OSError) as error:
+    except (ImageError, GuestError, ProcessError, Rejected, OSError) as error:
         print(error, file=sys.stderr)
         return 1
     judged = list(chain.from_iterable(map(_marks, outcomes)))

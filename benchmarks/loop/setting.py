@@ -83,7 +83,7 @@ def run(
 ) -> Outcome:
     """Boot, measure the floor for `idle` s, then the steered clock for `seconds`.
 
-    Raises GuestError, ProcessError or ExchangeError.
+    Raises GuestError, ProcessError or Rejected.
     """
     with booted(image, accelerators) as guest:
         say(f"{path}: booted in {guest.boot_time:.0f} s ({guest.accelerator})")

@@ -15,8 +15,9 @@ from benchmarks.accuracy.client import asked, reachable
 from benchmarks.accuracy.modes import Asking, Sample, Transport
 from webntpd.clock.clocks import SystemClock
 from webntpd.exchange import make_exchange
-from webntpd.exchange.base import Exchange, ExchangeError
+from webntpd.exchange.base import Exchange
 from webntpd.ntp.readings import NS_PER_S
+from webntpd.protocol.rejected import Rejected
 
 INTERVAL = 5.0
 """Time from one sample to the next, s."""
@@ -43,7 +44,7 @@ class Watch:
 
 
 def watch(url: str, seconds: float) -> Watch:
-    """Read the guest's clock for so many seconds. Raises ExchangeError if it never answers."""
+    """Read the guest's clock for so many seconds. Raises Rejected if it never answers."""
     return trio.run(_watch, url, seconds)
 
 
@@ -73,7 +74,7 @@ async def _exchanges(exchange: Exchange) -> list[Sample]:
     for number in range(EXCHANGES):
         try:
             readings = await exchange.measure(last=number == EXCHANGES - 1)
-        except ExchangeError:
+        except Rejected:
             continue
         taken += [Sample.of(each) for each in readings if not each.first]
         await trio.sleep(PAUSE)

@@ -1,4 +1,4 @@
-"""Target: input of a hostile server or proxy. The daemon gets readings, or an ExchangeError."""
+"""Target: input of a hostile server or proxy. The daemon gets readings, or an Rejected."""
 
 import base64
 import hashlib
@@ -10,7 +10,7 @@ from trio.testing import MockClock
 
 from tests.fuzz.draw import Bytes
 from webntpd.clock.clocks import Pair
-from webntpd.exchange.base import Exchange, ExchangeError, ExchangeParameters
+from webntpd.exchange.base import Exchange, ExchangeParameters
 from webntpd.exchange.dial import MAX_RECEIVED, Dialer, Link
 from webntpd.exchange.http import HttpExchange
 from webntpd.exchange.timeheader import TimeHeaderExchange
@@ -18,6 +18,7 @@ from webntpd.exchange.tunnel import open_tunnel, parse_proxy
 from webntpd.exchange.websocket import WebSocketExchange
 from webntpd.names import Kind
 from webntpd.ntp.readings import NS_PER_S, Failure, Reading, Stamp, StampSource
+from webntpd.protocol.rejected import Rejected
 from webntpd.protocol.wire import INTERLEAVED_SUBPROTOCOL, SUBPROTOCOL
 from webntpd.sockets.stream import Arrival, Departure, FloodError
 
@@ -170,7 +171,7 @@ async def measure(exchange: Exchange, server: Server) -> None:
             readings: Sequence[Reading] = ()
             try:
                 readings = await exchange.measure(last=number == QUESTIONS - 1)
-            except ExchangeError as error:
+            except Rejected as error:
                 readings = error.readings
                 is_fit_to_log(error.failure)
             for reading in readings:
@@ -183,7 +184,7 @@ async def measure(exchange: Exchange, server: Server) -> None:
 async def by_proxy(server: Server) -> None:
     try:
         await open_tunnel(server, PROXY, "x:443", T0)
-    except ExchangeError as error:
+    except Rejected as error:
         is_fit_to_log(error.failure)
 
 

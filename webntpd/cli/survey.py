@@ -17,7 +17,7 @@ import trio
 from webntpd.clock.clocks import Clock, Pair, read_pair
 from webntpd.config import PeerSpec
 from webntpd.exchange import make_exchange
-from webntpd.exchange.base import Exchange, ExchangeError, ExchangeParameters, say_goodbye
+from webntpd.exchange.base import Exchange, ExchangeParameters, say_goodbye
 from webntpd.leap.list import warning_from
 from webntpd.ntp.bounds import Window, bounds_of, estimate_of
 from webntpd.ntp.estimates import UNKNOWN_FREQUENCY, Entry, Frequency, PeerEstimate, Track
@@ -25,6 +25,7 @@ from webntpd.ntp.parameters import PeerParameters
 from webntpd.ntp.readings import NS_PER_S, Failure, Leap, Reading
 from webntpd.ntp.selection import Candidate, combine, gate, select
 from webntpd.ntp.system import JITTER_SHARE, majority_warning
+from webntpd.protocol.rejected import Rejected
 
 INTERVAL = 0.1
 """Pause between two samples, s: the queues that one met are gone at the next."""
@@ -109,7 +110,7 @@ async def ask(
             await _collect(
                 exchange, samples, readings, lambda text: progress(f"{spec.name}: {text}")
             )
-        except ExchangeError as error:
+        except Rejected as error:
             readings += error.readings
             failure = error.failure
         finally:

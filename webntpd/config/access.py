@@ -14,9 +14,9 @@ from pathlib import Path
 from webntpd.config.document import DEFAULT_LEAP_FILE
 from webntpd.config.faults import Key, line
 from webntpd.config.parameters import Config
-from webntpd.exchange.base import ExchangeError
 from webntpd.exchange.tls import make_context
 from webntpd.names import DEFAULT_CONFIG
+from webntpd.protocol.rejected import Rejected
 from webntpd.server import ServerError, ServerParameters, check_server
 
 SERVICE_USER = "webntpd"
@@ -141,6 +141,6 @@ def _resolved(file: Path) -> Path:
 def _not_trustworthy(file: Path) -> str | None:
     try:
         make_context(file)
-    except ExchangeError as error:
+    except Rejected as error:
         return error.failure.detail
     return None

@@ -5,10 +5,11 @@ from collections.abc import Callable, Sequence
 import trio
 
 from webntpd.clock.clocks import Clock
-from webntpd.exchange.base import Exchange, ExchangeError, say_goodbye
+from webntpd.exchange.base import Exchange, say_goodbye
 from webntpd.ntp.actions import Action, Disconnect, Measure, PeerReport, Report, Wait
 from webntpd.ntp.peer import Peer
 from webntpd.ntp.readings import NS_PER_S, Failure, Reading
+from webntpd.protocol.rejected import Rejected
 
 
 class PeerTask:
@@ -70,7 +71,7 @@ class PeerTask:
         readings: Sequence[Reading] = ()
         try:
             readings = await self._exchange.measure(last=last)
-        except ExchangeError as error:
+        except Rejected as error:
             failure, readings = error.failure, error.readings
         now_ns = self._clock.raw_ns()
         if self._slept():

@@ -8,7 +8,7 @@ from typing import Protocol
 import trio
 
 from webntpd.names import Kind
-from webntpd.ntp.readings import Failure, Reading
+from webntpd.ntp.readings import Reading
 
 CLOSE_TIMEOUT = 1.0
 """Longest time to say goodbye to a server, s."""
@@ -34,19 +34,6 @@ class ExchangeParameters:
     kernel_timestamps: bool = True
 
 
-class ExchangeError(Exception):
-    """An exchange that failed, with its named reason.
-
-    `readings` are of exchanges that were complete before, oldest first: the failure does not
-    concern them.
-    """
-
-    def __init__(self, failure: Failure, readings: tuple[Reading, ...] = ()) -> None:
-        super().__init__(f"{failure.rejection}: {failure.detail}")
-        self.failure = failure
-        self.readings = readings
-
-
 class Exchange(Protocol):
     """A connection to one server, opened when needed and kept while it lasts."""
 
@@ -54,7 +41,7 @@ class Exchange(Protocol):
         """Make one round trip and return the readings that it completed, oldest first.
 
         `last` says that no further exchange follows soon, so that nothing may stay pending for
-        a later reply to complete; otherwise the result may be empty. Raises ExchangeError, with
+        a later reply to complete; otherwise the result may be empty. Raises Rejected, with
         the readings that were complete before, and leaves the exchange ready for another measure.
         """
         ...

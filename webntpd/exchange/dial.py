@@ -15,11 +15,12 @@ import trio
 
 from webntpd.clock.clocks import Clock
 from webntpd.exchange.base import ExchangeParameters
-from webntpd.exchange.failure import failed, step
+from webntpd.exchange.failure import step
 from webntpd.exchange.tls import make_context, start_tls
 from webntpd.exchange.tunnel import Proxy, effective_port, open_tunnel, proxy_for
 from webntpd.ntp.readings import Rejection, Stamp
 from webntpd.protocol.onwire import Trip
+from webntpd.protocol.rejected import Rejected
 from webntpd.sockets.stream import Departure, TimestampedStream, detach
 
 logger = logging.getLogger(__name__)
@@ -62,7 +63,7 @@ class Dialer:
         self._context: ssl.SSLContext | None = None
 
     async def dial(self) -> Link:
-        """A new connection. Raises ExchangeError, and leaves none behind then."""
+        """A new connection. Raises Rejected, and leaves none behind then."""
         port = effective_port(self.url)
         proxy = proxy_for(self.url, self._parameters.proxy)
         if proxy is None:
@@ -88,9 +89,9 @@ class Dialer:
             except (socket.gaierror, ValueError) as error:
                 # ValueError: a name with a null character or a label that no DNS name has
                 reason = error.strerror if isinstance(error, OSError) else error
-                raise failed(Rejection.RESOLVE, f"{host}: {reason}") from error
+                raise Rejected(Rejection.RESOLVE, f"{host}: {reason}") from error
             except OSError as error:
-                raise failed(Rejection.CONNECT, f"{host}:{port}: {_reasons(error)}") from error
+                raise Rejected(Rejection.CONNECT, f"{host}:{port}: {_reasons(error)}") from error
         wanted = self._parameters.kernel_timestamps
         stamped = TimestampedStream(detach(stream), self._clock, kernel=wanted)
         stamped.expect(MAX_RECEIVED)

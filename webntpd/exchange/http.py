@@ -8,9 +8,9 @@ from webntpd.clock.clocks import Clock
 from webntpd.exchange.base import ExchangeParameters
 from webntpd.exchange.dial import Dialer
 from webntpd.exchange.httpclient import HttpClient
-from webntpd.exchange.reply import ReplyJudge, parse_reply
 from webntpd.ntp.readings import Reading
 from webntpd.protocol import wire
+from webntpd.protocol.onwire import OnWire
 
 ACCEPTED = frozenset({200})
 
@@ -20,7 +20,9 @@ class HttpExchange:
 
     def __init__(self, parameters: ExchangeParameters, clock: Clock) -> None:
         self._clock = clock
-        self._judge = ReplyJudge(parameters, clock)
+        self._on_wire = OnWire(
+            local_precision=clock.precision, allow_unsynchronised=parameters.allow_unsynchronised
+        )
         dialer = Dialer(parameters, clock)
         self._path = dialer.url.raw_path.partition(b"?")[0]
         self._client = HttpClient(dialer, parameters.timeout, clock)
@@ -31,7 +33,7 @@ class HttpExchange:
             answer = await self._client.ask(
                 "GET", b"%s?%s" % (self._path, token.encode()), ACCEPTED
             )
-            reading = self._judge.complete(parse_reply(answer.body), answer.trip, sent=token)
+            reading = self._on_wire.complete(wire.parse_reply(answer.body), answer.trip, sent=token)
         return [reading]
 
     async def aclose(self) -> None:

@@ -15,12 +15,12 @@ import trio
 
 from webntpd import __version__
 from webntpd.clock.clocks import Clock
-from webntpd.exchange.base import ExchangeError
 from webntpd.exchange.dial import Dialer, Link
-from webntpd.exchange.failure import broken, failed, refused, step
+from webntpd.exchange.failure import broken, refused, step
 from webntpd.ntp.readings import Rejection
 from webntpd.protocol import wire
 from webntpd.protocol.onwire import Trip
+from webntpd.protocol.rejected import Rejected
 
 # Identity: a compressed reply would be neither bounded nor quicker.
 HEADERS = {"User-Agent": f"webntpd/{__version__}", "Accept-Encoding": "identity"}
@@ -56,7 +56,7 @@ class HttpClient:
         self._connection: _Connection | None = None
 
     async def ask(self, method: str, target: bytes, accepted: frozenset[int]) -> Answer:
-        """Make one request. Raises ExchangeError, after which the connection is of no use."""
+        """Make one request. Raises Rejected, after which the connection is of no use."""
         request = self._requests.make(method, target)
         answer = await self._ask_reused(request, accepted)
         if answer is not None:
@@ -79,8 +79,8 @@ class HttpClient:
             return None
         try:
             return await self._ask(connection, request, accepted)
-        except ExchangeError as error:
-            if error.failure.rejection is Rejection.CLOSED and not connection.answered:
+        except Rejected as error:
+            if error.rejection is Rejection.CLOSED and not connection.answered:
                 return None
             raise
 
@@ -157,10 +157,10 @@ class _Connection:
         trip = self._link.trip(self._stream.sent, self._stream.arrived.stamp, first=first)
         return Answer(response.status, headers, body, trip)
 
-    def _failure(self, error: Exception) -> ExchangeError:
+    def _failure(self, error: Exception) -> Rejected:
         if self._stream.ended or isinstance(error, httpcore.NetworkError):
-            return failed(Rejection.CLOSED, "the server hung up")
-        return failed(Rejection.PROTOCOL, str(error))
+            return Rejected(Rejection.CLOSED, "the server hung up")
+        return Rejected(Rejection.PROTOCOL, str(error))
 
     def close(self) -> None:
         self._link.stamped.close()
@@ -185,7 +185,7 @@ class _NetworkStream(httpcore.AsyncNetworkStream):
         self.received += len(data)
         self.ended = not data
         if self.received > self._max_answer:
-            raise failed(Rejection.TOO_LARGE, f"the reply exceeds {self._max_answer} bytes")
+            raise Rejected(Rejection.TOO_LARGE, f"the reply exceeds {self._max_answer} bytes")
         return bytes(data)
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002, ASYNC109

@@ -17,13 +17,13 @@ import httpx
 import trio
 
 from webntpd.clock.clocks import SystemClock
-from webntpd.exchange.base import ExchangeError, ExchangeParameters
+from webntpd.exchange.base import ExchangeParameters
 from webntpd.exchange.dial import Dialer
-from webntpd.exchange.failure import printable
 from webntpd.exchange.httpclient import Answer, HttpClient
 from webntpd.leap.list import LeapError, LeapList, parse_leap_list
 from webntpd.names import Kind
 from webntpd.ntp.readings import NS_PER_S, LeapNotice, Rejection
+from webntpd.protocol.rejected import Rejected, one_line
 
 log = logging.getLogger(__name__)
 
@@ -140,11 +140,11 @@ async def download(url: str) -> bytes:
             return await _follow(httpx.URL(url))
     except trio.TooSlowError as error:
         raise RefusedError(f"not complete within {TIMEOUT:.0f} s") from error
-    except ExchangeError as error:
-        status = "status " if error.failure.rejection is Rejection.HTTP_STATUS else ""
-        raise RefusedError(f"{status}{error.failure.detail}") from error
+    except Rejected as error:
+        status = "status " if error.rejection is Rejection.HTTP_STATUS else ""
+        raise RefusedError(f"{status}{error.detail}") from error
     except (httpx.InvalidURL, ValueError) as error:  # ValueError: a host that is no IDN
-        raise RefusedError(printable(str(error))) from error
+        raise RefusedError(one_line(str(error))) from error
 
 
 async def _follow(url: httpx.URL) -> bytes:
@@ -165,7 +165,7 @@ async def _follow(url: httpx.URL) -> bytes:
 
 async def _get(url: httpx.URL) -> Answer:
     if url.scheme not in {"https", "http"} or not url.host:
-        raise RefusedError(f"{printable(str(url))} is no http(s):// URL")
+        raise RefusedError(f"{one_line(str(url))} is no http(s):// URL")
     # The steps have no time limit of their own: download() limits the whole.
     parameters = ExchangeParameters(str(url), Kind.HTTP, math.inf, kernel_timestamps=False)
     clock = SystemClock()

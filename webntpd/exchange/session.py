@@ -18,12 +18,12 @@ from wsproto.utilities import RemoteProtocolError
 
 from webntpd import __version__
 from webntpd.clock.clocks import Clock
-from webntpd.exchange.base import ExchangeError
 from webntpd.exchange.dial import Link
-from webntpd.exchange.failure import broken, failed, refused
+from webntpd.exchange.failure import broken, refused
 from webntpd.ntp.readings import Rejection
 from webntpd.protocol import wire
 from webntpd.protocol.onwire import Trip
+from webntpd.protocol.rejected import Rejected
 
 logger = logging.getLogger(__name__)
 
@@ -79,10 +79,10 @@ class Session:
         return self._channel.closed or self._socket.closed is not None
 
     @property
-    def flooded(self) -> ExchangeError | None:
+    def flooded(self) -> Rejected | None:
         """The failure, if the session was closed because the server sent too much."""
         error = self._channel.error
-        return error if error and error.failure.rejection is Rejection.PROTOCOL else None
+        return error if error and error.rejection is Rejection.PROTOCOL else None
 
     @property
     def cut_short(self) -> bool:
@@ -91,7 +91,7 @@ class Session:
         return self._channel.received > 0 and (reason is None or reason.code == _LOST_CODE)
 
     async def ask(self, message: str) -> RoundTrip:
-        """Send a message and wait for the next one. Raises ExchangeError."""
+        """Send a message and wait for the next one. Raises Rejected."""
         first, self._fresh = self._fresh, False
         stamped = self._channel.link.stamped
         self._channel.begin_exchange()
@@ -119,17 +119,17 @@ class Session:
         t4 = arrived.stamp if alone else arrived.user
         return RoundTrip(answer, self._channel.link.trip(sent, t4, first=first))
 
-    def _closed(self, reason: trio_websocket.CloseReason | None) -> ExchangeError:
+    def _closed(self, reason: trio_websocket.CloseReason | None) -> Rejected:
         if self._channel.error is not None:
             return self._channel.error
         if reason is None or reason.code == _LOST_CODE:
-            return failed(Rejection.CLOSED, "the server hung up")
+            return Rejected(Rejection.CLOSED, "the server hung up")
         detail = f"closed with {reason.code} {reason.name}: {reason.reason or 'no reason'}"
         if reason.code in _PROTOCOL_CODES:
-            return failed(Rejection.PROTOCOL, detail)
+            return Rejected(Rejection.PROTOCOL, detail)
         if reason.code == _TOO_LARGE_CODE:
-            return failed(Rejection.TOO_LARGE, detail)
-        return failed(Rejection.CLOSED, detail)
+            return Rejected(Rejection.TOO_LARGE, detail)
+        return Rejected(Rejection.CLOSED, detail)
 
     def drop(self) -> None:
         """Close at once, from a cancelled task too."""
@@ -156,7 +156,7 @@ def is_one_frame(received: int, payload: int, *, tls: bool) -> bool:
 async def open_session(
     nursery: trio.Nursery, link: Link, url: httpx.URL, subprotocols: Sequence[str], clock: Clock
 ) -> Session:
-    """Shake hands over `link`. Raises ExchangeError, and has closed the link then.
+    """Shake hands over `link`. Raises Rejected, and has closed the link then.
 
     The session's reader is a task in `nursery` until the session ends. It never raises: whoever
     uses the session next finds it closed.
@@ -233,7 +233,7 @@ class _Channel(trio.abc.Stream):
         self.opened = False
         self.closed = False
         self.received = 0
-        self.error: ExchangeError | None = None
+        self.error: Rejected | None = None
         self._frames: FrameCounter | None = None  # there are none before the answer to the upgrade
         self._frame_count = 0
         self._began = trio.current_time()
@@ -265,25 +265,25 @@ class _Channel(trio.abc.Stream):
         allowed = FRAMES_AT_ONCE + FRAMES_PER_SECOND * (trio.current_time() - self._began)
         if self._frame_count > allowed:
             detail = f"the server sent {self._frame_count} WebSocket frames for one message"
-            self.error = failed(Rejection.PROTOCOL, detail)
+            self.error = Rejected(Rejection.PROTOCOL, detail)
             raise trio.BrokenResourceError(detail)
 
     def _judge(self, data: bytes) -> None:
-        """Raise ExchangeError as soon as `data` shows that there will be no WebSocket."""
+        """Raise Rejected as soon as `data` shows that there will be no WebSocket."""
         if not data:
-            raise failed(Rejection.CLOSED, "the server hung up in the WebSocket handshake")
+            raise Rejected(Rejection.CLOSED, "the server hung up in the WebSocket handshake")
         self._upgrade.receive_data(data)
         try:
             event = self._upgrade.next_event()
         except h11.RemoteProtocolError as error:
-            raise failed(Rejection.PROTOCOL, str(error)) from error
+            raise Rejected(Rejection.PROTOCOL, str(error)) from error
         if isinstance(event, h11.InformationalResponse) and event.status_code == 101:
             self._frames = FrameCounter()
             self._count(self._frames, self._upgrade.trailing_data[0])
         if isinstance(event, h11.Response):
             if 200 <= event.status_code < 300:
                 detail = f"the answer to the upgrade is {event.status_code}, not 101"
-                raise failed(Rejection.HANDSHAKE, detail)
+                raise Rejected(Rejection.HANDSHAKE, detail)
             headers = httpx.Headers(list(event.headers))
             raise refused(event.status_code, headers, self._clock.realtime_ns())
 
@@ -312,12 +312,12 @@ def _upgrade_judge() -> h11.Connection:
     return connection
 
 
-def _handshake_failure(group: ExceptionGroup[Exception]) -> ExchangeError:
+def _handshake_failure(group: ExceptionGroup[Exception]) -> Rejected:
     """What broke the handshake: the channel's verdict, or else what wsproto did not like."""
     error: BaseException = group.exceptions[0]
-    if isinstance(error, ExchangeError):
+    if isinstance(error, Rejected):
         return error
     # trio-websocket trips over its own attempt to tell the server what was wrong, and so hides it.
     while error.__context__ is not None and not isinstance(error, RemoteProtocolError):
         error = error.__context__
-    return failed(Rejection.HANDSHAKE, str(error))
+    return Rejected(Rejection.HANDSHAKE, str(error))

@@ -12,9 +12,9 @@ from webntpd.clock.clocks import Clock
 from webntpd.exchange.base import ExchangeParameters
 from webntpd.exchange.dial import Dialer
 from webntpd.exchange.httpclient import Answer, HttpClient
-from webntpd.exchange.reply import named_rejections
-from webntpd.ntp.readings import Formula, Reading
+from webntpd.ntp.readings import Formula, Reading, Rejection
 from webntpd.protocol import onwire, wire
+from webntpd.protocol.rejected import Rejected
 
 WELL_KNOWN = "/.well-known/time"
 """The registered path, asked for where the URL names none."""
@@ -35,13 +35,13 @@ class TimeHeaderExchange:
         self._client = HttpClient(dialer, parameters.timeout, clock)
 
     async def measure(self, *, last: bool) -> Sequence[Reading]:  # noqa: ARG002
-        with self._client.closed_on_error(), named_rejections():
+        with self._client.closed_on_error():
             answer = await self._client.ask("HEAD", self._target, ACCEPTED)
             reading = self._reading(answer)
         return [reading]
 
     def _reading(self, answer: Answer) -> Reading:
-        """The reading from the best header that there is. Raises WireError and Rejected."""
+        """The reading from the best header that there is. Raises Rejected."""
         headers, precision = answer.headers, self._clock.precision
         if "x-httpstime" in headers:
             text = headers["x-httpstime"]
@@ -60,7 +60,7 @@ class TimeHeaderExchange:
                 resolution_ns=onwire.DATE_RESOLUTION_NS,
                 local_precision=precision,
             )
-        raise wire.WireError("no X-HTTPSTIME header")
+        raise Rejected(Rejection.MALFORMED, "no X-HTTPSTIME header")
 
     async def aclose(self) -> None:
         self._client.close()

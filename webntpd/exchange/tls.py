@@ -8,21 +8,22 @@ from typing import Any
 
 import trio
 
-from webntpd.exchange.failure import failed, tls_reason
+from webntpd.exchange.failure import tls_reason
 from webntpd.ntp.readings import NS_PER_S, Rejection
+from webntpd.protocol.rejected import Rejected
 
 _WRONG_TIME = {9, 10}
 """X509_V_ERR_CERT_NOT_YET_VALID and X509_V_ERR_CERT_HAS_EXPIRED of OpenSSL."""
 
 
 def make_context(ca_file: Path | None) -> ssl.SSLContext:
-    """What a client asks of a server's certificate. Raises ExchangeError."""
+    """What a client asks of a server's certificate. Raises Rejected."""
     try:
         context = ssl.create_default_context(cafile=ca_file)
     except OSError as error:  # ssl.SSLError is one
         named = error.strerror and not isinstance(error, ssl.SSLError)
         reason = error.strerror if named else "there is no certificate in it: it must be a PEM file"
-        raise failed(Rejection.TLS, f"{ca_file}: {reason}") from error
+        raise Rejected(Rejection.TLS, f"{ca_file}: {reason}") from error
     context.set_alpn_protocols(["http/1.1"])
     return context
 
@@ -30,7 +31,7 @@ def make_context(ca_file: Path | None) -> ssl.SSLContext:
 async def start_tls(
     stream: trio.abc.Stream, context: ssl.SSLContext, host: str, now_ns: int
 ) -> trio.SSLStream[trio.abc.Stream]:
-    """Shake hands with `host` over `stream`. Raises ExchangeError.
+    """Shake hands with `host` over `stream`. Raises Rejected.
 
     `now_ns` is the wall clock's time.
     """
@@ -38,11 +39,11 @@ async def start_tls(
         # HTTP ends its messages itself, and so do its servers: often without a close_notify.
         secured = trio.SSLStream(stream, context, server_hostname=host, https_compatible=True)
     except ValueError as error:  # a name that no certificate could have
-        raise failed(Rejection.TLS, f"{host!r}: {error}") from error
+        raise Rejected(Rejection.TLS, f"{host!r}: {error}") from error
     try:
         await secured.do_handshake()
     except trio.BrokenResourceError as error:
-        raise failed(Rejection.TLS, _reason(error, secured, now_ns)) from error
+        raise Rejected(Rejection.TLS, _reason(error, secured, now_ns)) from error
     return secured
 
 

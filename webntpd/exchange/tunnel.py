@@ -15,8 +15,9 @@ import h11
 import httpx
 import trio
 
-from webntpd.exchange.failure import broken, failed, refused
+from webntpd.exchange.failure import broken, refused
 from webntpd.ntp.readings import Rejection
+from webntpd.protocol.rejected import Rejected
 
 _ENVIRONMENT_SCHEME = {"ws": "http", "wss": "https"}
 _DEFAULT_PORT = {"http": 80, "https": 443}
@@ -51,7 +52,7 @@ def basic_authorization(url: httpx.URL) -> str | None:
 
 
 def proxy_for(url: httpx.URL, setting: str | None) -> Proxy | None:
-    """The proxy on the way to `url`. Raises ExchangeError if it makes no sense.
+    """The proxy on the way to `url`. Raises Rejected if it makes no sense.
 
     `setting` is a proxy's URL, empty for none; None asks the environment: https_proxy,
     http_proxy, all_proxy, no_proxy, as every other program reads them.
@@ -61,7 +62,7 @@ def proxy_for(url: httpx.URL, setting: str | None) -> Proxy | None:
         return parse_proxy(text) if text else None
     except ValueError as error:
         place = "of the environment" if setting is None else "of the configuration"
-        raise failed(Rejection.PROXY, f"the proxy {place}: {error}") from error
+        raise Rejected(Rejection.PROXY, f"the proxy {place}: {error}") from error
 
 
 def _from_environment(url: httpx.URL) -> str | None:
@@ -112,7 +113,7 @@ def parse_proxy(text: str) -> Proxy:
 async def open_tunnel(stream: trio.abc.Stream, proxy: Proxy, authority: str, now_ns: int) -> None:
     """Make of `stream`, which leads to the proxy, one that leads to `authority` (host:port).
 
-    Raises ExchangeError. `now_ns` is of the wall clock.
+    Raises Rejected. `now_ns` is of the wall clock.
     """
     connection = h11.Connection(h11.CLIENT)
     request_headers = [("Host", authority)]
@@ -123,18 +124,18 @@ async def open_tunnel(stream: trio.abc.Stream, proxy: Proxy, authority: str, now
         await stream.send_all(connection.send(request) + connection.send(h11.EndOfMessage()))
         response = await _read_response(stream, connection)
     except trio.BrokenResourceError as error:
-        raise failed(Rejection.PROXY, f"{proxy}: {broken(error).failure.detail}") from error
+        raise Rejected(Rejection.PROXY, f"{proxy}: {broken(error).detail}") from error
     except h11.RemoteProtocolError as error:
-        raise failed(Rejection.PROXY, f"{proxy}: not HTTP: {error}") from error
+        raise Rejected(Rejection.PROXY, f"{proxy}: not HTTP: {error}") from error
     if not 200 <= response.status_code < 300:
         headers = httpx.Headers(list(response.headers))
         failure = refused(response.status_code, headers, now_ns).failure
         detail = f"{proxy}: {failure.detail}"
         if response.status_code == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
             detail += f": {_about_authentication(proxy, headers)}"
-        raise failed(Rejection.PROXY, detail, retry_after=failure.retry_after)
+        raise Rejected(Rejection.PROXY, detail, retry_after=failure.retry_after)
     if connection.trailing_data[0]:
-        raise failed(Rejection.PROXY, f"{proxy}: sent data of its own into the tunnel")
+        raise Rejected(Rejection.PROXY, f"{proxy}: sent data of its own into the tunnel")
 
 
 def _about_authentication(proxy: Proxy, headers: httpx.Headers) -> str:

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 import trio
 
 from webntpd.clock.clocks import Clock
-from webntpd.exchange.base import ExchangeError, ExchangeParameters
+from webntpd.exchange.base import ExchangeParameters
 from webntpd.exchange.dial import Dialer
-from webntpd.exchange.failure import failed, step
-from webntpd.exchange.reply import ReplyJudge, parse_reply
+from webntpd.exchange.failure import step
 from webntpd.exchange.session import Session, open_session
 from webntpd.ntp.readings import Reading, Rejection
 from webntpd.protocol import wire
-from webntpd.protocol.onwire import Trip
+from webntpd.protocol.onwire import OnWire, Trip
+from webntpd.protocol.rejected import Rejected
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,9 @@ class WebSocketExchange:
     def __init__(self, parameters: ExchangeParameters, clock: Clock, nursery: trio.Nursery) -> None:
         self._parameters = parameters
         self._clock = clock
-        self._judge = ReplyJudge(parameters, clock)
+        self._on_wire = OnWire(
+            local_precision=clock.precision, allow_unsynchronised=parameters.allow_unsynchronised
+        )
         self._nursery = nursery
         self._dialer = Dialer(parameters, clock)
         self._session: Session | None = None
@@ -52,11 +54,12 @@ class WebSocketExchange:
                 # The closing exchange completes the pending one, and is no sample itself.
                 readings += await self._advance()
                 self._pending = None
-        except ExchangeError as error:
+        except Rejected as error:
             if self._pending is not None:
                 readings.append(self._pending.reading)
             self._drop()
-            raise ExchangeError(error.failure, tuple(readings)) from error
+            error.readings = tuple(readings)
+            raise
         except BaseException:
             self._drop()
             raise
@@ -82,10 +85,12 @@ class WebSocketExchange:
             return exchanged.reading
         # What left before the next request came cannot have left after it.
         if following.pst_ns > (following.rt_ns or following.st_ns):
-            raise failed(Rejection.DISORDERED, "the server says that a reply left after the next")
+            raise Rejected(Rejection.DISORDERED, "the server says that a reply left after the next")
         if following.pst_ns < exchanged.reply.st_ns:
-            raise failed(Rejection.DISORDERED, "the server says that a reply left before its time")
-        return self._judge.complete(
+            raise Rejected(
+                Rejection.DISORDERED, "the server says that a reply left before its time"
+            )
+        return self._on_wire.complete(
             exchanged.reply, exchanged.trip, sent=exchanged.token, pst_ns=following.pst_ns
         )
 
@@ -112,8 +117,8 @@ class WebSocketExchange:
             return None
         try:
             return await self._exchange_on(session)
-        except ExchangeError as error:
-            if error.failure.rejection is Rejection.CLOSED and not session.cut_short:
+        except Rejected as error:
+            if error.rejection is Rejection.CLOSED and not session.cut_short:
                 return None
             raise
 
@@ -121,8 +126,8 @@ class WebSocketExchange:
         token = wire.format_token(self._clock.realtime_ns())
         with step("the reply", self._parameters.timeout):
             round_trip = await session.ask(token)
-        reply, trip = parse_reply(round_trip.answer), round_trip.trip
-        return _Exchanged(token, trip, reply, self._judge.complete(reply, trip, sent=token))
+        reply, trip = wire.parse_reply(round_trip.answer), round_trip.trip
+        return _Exchanged(token, trip, reply, self._on_wire.complete(reply, trip, sent=token))
 
     async def _open(self) -> Session:
         offered = [wire.SUBPROTOCOL]

@@ -27,6 +27,7 @@ from webntpd.ntp.readings import (
     Stamp,
     StampSource,
 )
+from webntpd.protocol.rejected import Rejected
 from webntpd.protocol.wire import Reply, echoes, is_no_echo
 
 # Between a reading in user space and the wire lie a system call, the stack, and when a reply comes
@@ -60,15 +61,6 @@ DATE_RESOLUTION_NS = NS_PER_S
 """The step that a Date header is cut to, ns."""
 
 
-class Rejected(Exception):  # noqa: N818  # not an error here: a verdict on a stranger's reply
-    """A reply that is no measurement, with its named reason."""
-
-    def __init__(self, rejection: Rejection, detail: str) -> None:
-        super().__init__(f"{rejection}: {detail}")
-        self.rejection = rejection
-        self.detail = detail
-
-
 @dataclass(frozen=True, slots=True)
 class Trip:
     """Our own side of an exchange: when the request left and the reply came.
@@ -83,49 +75,59 @@ class Trip:
     least_round_trip: float | None = None
 
 
-def complete(
-    reply: Reply,
-    trip: Trip,
-    *,
-    sent: str,
-    local_precision: float,
-    allow_unsynchronised: bool = False,
-    has_echoed: bool = False,
-    pst_ns: int | None = None,
-) -> Reading:
-    """The reading of an exchange that `reply` answered, or Rejected.
+class OnWire:
+    """The on-wire protocol with one server (RFC 5905 §8); remembers whether the server echoes.
 
-    `sent` is the token in the request, `local_precision` our clock's own in seconds (RFC 5905
-    §7.3). `has_echoed` says that an earlier reply of this server echoed its token. So this one
-    must: otherwise an attacker who cannot see the requests could forge replies without a token.
-    `pst_ns` is the instant at which `reply` left, as a later reply told: it counts only together
-    with `rt`.
+    `local_precision` is our clock's own, s (RFC 5905 §7.3).
     """
-    if is_no_echo(reply.it):
-        if has_echoed:
-            raise Rejected(
-                Rejection.BOGUS, f"no echo of {sent} from a server that has echoed before"
-            )
-    elif not echoes(sent, reply.it):
-        raise Rejected(Rejection.BOGUS, f"the reply answers {reply.it}, not {sent}")
-    if reply.sync is False and not allow_unsynchronised:
-        raise Rejected(Rejection.UNSYNCHRONISED, "the server's clock is not synchronised")
-    t2_ns, t3_ns, formula = reply.st_ns, reply.st_ns, Formula.TWO_STAMP
-    if reply.rt_ns is not None:
-        t2_ns, formula = reply.rt_ns, Formula.FOUR_STAMP
-        if pst_ns is not None and pst_ns - reply.st_ns <= MAX_DEPARTURE_NS:
-            t3_ns, formula = pst_ns, Formula.INTERLEAVED
-    reading = _reading(t2_ns, t3_ns, formula, trip, local_precision, reply.resolution_ns)
-    return replace(reading, leap=reply.leap, max_error=reply.max_error)
+
+    def __init__(self, *, local_precision: float, allow_unsynchronised: bool = False) -> None:
+        self._local_precision = local_precision
+        self._allow_unsynchronised = allow_unsynchronised
+        self._has_echoed = False
+
+    def complete(
+        self, reply: Reply, trip: Trip, *, sent: str, pst_ns: int | None = None
+    ) -> Reading:
+        """The reading of the exchange that `reply` answered. Raises Rejected.
+
+        `sent` is the token in the request. `pst_ns` is the instant at which `reply` left, as a
+        later reply told it; it counts only together with `rt`.
+        """
+        self._check_echo(sent, reply.it)
+        if reply.sync is False and not self._allow_unsynchronised:
+            raise Rejected(Rejection.UNSYNCHRONISED, "the server's clock is not synchronised")
+        t2_ns, t3_ns, formula = reply.st_ns, reply.st_ns, Formula.TWO_STAMP
+        if reply.rt_ns is not None:
+            t2_ns, formula = reply.rt_ns, Formula.FOUR_STAMP
+            if pst_ns is not None and pst_ns - reply.st_ns <= MAX_DEPARTURE_NS:
+                t3_ns, formula = pst_ns, Formula.INTERLEAVED
+        reading = _reading(t2_ns, t3_ns, formula, trip, self._local_precision, reply.resolution_ns)
+        self._has_echoed |= echoes(sent, reply.it)
+        return replace(reading, leap=reply.leap, max_error=reply.max_error)
+
+    def _check_echo(self, sent: str, it: str | None) -> None:
+        """Reject a reply to another request.
+
+        A server that has echoed a token once must echo each later one. Otherwise an attacker who
+        cannot see the requests could forge replies without a token.
+        """
+        if is_no_echo(it):
+            if self._has_echoed:
+                raise Rejected(
+                    Rejection.BOGUS, f"no echo of {sent} from a server that has echoed before"
+                )
+        elif not echoes(sent, it):
+            raise Rejected(Rejection.BOGUS, f"the reply answers {it}, not {sent}")
 
 
 def from_header(
     st_ns: int, trip: Trip, formula: Formula, *, resolution_ns: int, local_precision: float
 ) -> Reading:
-    """The reading of an exchange whose reply told one time in a header, or Rejected.
+    """The reading of an exchange whose reply told one time in a header. Raises Rejected.
 
     `formula` is DATE or TWO_STAMP, and `resolution_ns` the worth of the header's last digit. The
-    rest is as in complete.
+    rest is as in OnWire.complete.
     """
     return _reading(st_ns, st_ns, formula, trip, local_precision, resolution_ns)
 

@@ -5,7 +5,7 @@ last bit is worth 0.2 us. So numbers are read and printed digit by digit. JSON n
 module as the digits that were received, which also lets a server echo a client's timestamp digit
 for digit, and a client tell how many digits an echo really has.
 
-Every parser here takes whatever a stranger sends and gives a result or raises WireError, nothing
+Every parser here takes whatever a stranger sends and gives a result or raises Rejected, nothing
 else; its work is bounded by the size of what it is given, and that by MAX_REPLY or MAX_MESSAGE.
 """
 
@@ -17,7 +17,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from webntpd.ntp.readings import NS_PER_S, LeapNotice
+from webntpd.ntp.readings import NS_PER_S, LeapNotice, Rejection
+from webntpd.protocol.rejected import Rejected
 
 SUBPROTOCOL = "webntp.shogo82148.com"
 """The WebSocket subprotocol of every WebNTP server."""
@@ -53,17 +54,13 @@ _IMF_FIXDATE = re.compile(
 )
 
 
-class WireError(ValueError):
-    """What was received is not what the protocol asks for; the text says how."""
-
-
 # Timestamps
 
 
 def parse_timestamp(text: str) -> int:
     """A decimal number of Unix seconds as nanoseconds; what is finer than those is dropped.
 
-    Takes a sign, any number of fraction digits, and an exponent. Raises WireError for all else,
+    Takes a sign, any number of fraction digits, and an exponent. Raises Rejected for all else,
     and for instants that are negative or above MAX_NS.
     """
     negative, digits, point = _scan(text)
@@ -72,22 +69,22 @@ def parse_timestamp(text: str) -> int:
     if not significant or size <= 0:
         return 0
     if negative or size > _MAX_DIGITS:
-        raise WireError(f"{_shown(text)} is out of range")
+        raise _malformed(f"{_shown(text)} is out of range")
     ns = int(significant[:size].ljust(size, "0"))
     if ns > MAX_NS:
-        raise WireError(f"{_shown(text)} is out of range")
+        raise _malformed(f"{_shown(text)} is out of range")
     return ns
 
 
 def parse_server_timestamp(text: str) -> int:
     """As parse_timestamp, of a time that a server tells: refuses the reference's rounding fault."""
     if text.endswith(_ROUNDING_FAULT):
-        raise WireError(f"{_shown(text)} has the fraction of a rounding fault")
+        raise _malformed(f"{_shown(text)} has the fraction of a rounding fault")
     return parse_timestamp(text)
 
 
 def resolution_ns(text: str) -> int:
-    """The worth of a timestamp's last digit, from 1 ns to 1 s. Raises WireError.
+    """The worth of a timestamp's last digit, from 1 ns to 1 s. Raises Rejected.
 
     A server may print milliseconds only. It may also leave trailing zeros out, so its times may be
     finer than one text shows.
@@ -123,7 +120,7 @@ def echoes(sent: str, it: str | None) -> bool:
         return True
     try:
         difference_ns = abs(parse_timestamp(it) - parse_timestamp(sent))
-    except WireError:
+    except Rejected:
         return False
     echoed_digits = max(_fraction_digits(it), _LEAST_ECHOED_DIGITS)
     return difference_ns < int(10 ** (_FRACTION_DIGITS - echoed_digits))
@@ -133,7 +130,7 @@ def is_no_echo(it: str | None) -> bool:
     """Whether a reply's `it`, missing or 0, says that the server echoes nothing."""
     try:
         return it is None or parse_timestamp(it) == 0
-    except WireError:
+    except Rejected:
         return False
 
 
@@ -147,9 +144,13 @@ def _scan(text: str) -> tuple[bool, str, int]:
     """Whether a number is negative, its digits, and how many of them are before the point."""
     match = _TIMESTAMP.fullmatch(text) if len(text) <= MAX_MESSAGE else None
     if match is None:
-        raise WireError(f"{_shown(text)} is not a timestamp")
+        raise _malformed(f"{_shown(text)} is not a timestamp")
     sign, whole, fraction, exponent = match.groups(default="")
     return sign == "-", whole + fraction, len(whole) + int(exponent or 0)
+
+
+def _malformed(detail: str) -> Rejected:
+    return Rejected(Rejection.MALFORMED, detail)
 
 
 def _shown(text: str) -> str:
@@ -181,7 +182,7 @@ class Reply:
 
 
 def parse_reply(body: bytes) -> Reply:
-    """A reply from its JSON. Raises WireError; members that are not known are ignored."""
+    """A reply from its JSON. Raises Rejected; members that are not known are ignored."""
     members = _json_object(body)
     told = [
         (text, _instant(text, name))
@@ -189,7 +190,7 @@ def parse_reply(body: bytes) -> Reply:
         if (text := _number(members, name)) is not None
     ]
     if not told:
-        raise WireError("neither st nor time in the reply")
+        raise _malformed("neither st nor time in the reply")
     st, st_ns = told[0]
     return Reply(
         st_ns=st_ns,
@@ -212,7 +213,7 @@ class _Digits(str):
 
 def _json_object(body: bytes) -> Mapping[str, object]:
     if len(body) > MAX_REPLY:
-        raise WireError(f"a reply of {len(body)} bytes")
+        raise _malformed(f"a reply of {len(body)} bytes")
     try:
         members = json.loads(
             body.decode(),
@@ -222,20 +223,20 @@ def _json_object(body: bytes) -> Mapping[str, object]:
             object_pairs_hook=_unique,
         )
     except (ValueError, RecursionError) as error:
-        raise WireError(f"not JSON: {error}") from error
+        raise _malformed(f"not JSON: {error}") from error
     if not isinstance(members, dict):
-        raise WireError("the reply is not a JSON object")
+        raise _malformed("the reply is not a JSON object")
     return members
 
 
 def _refuse_constant(name: str) -> object:
-    raise WireError(f"{name} is not a number")  # Python's json lets NaN and Infinity pass
+    raise _malformed(f"{name} is not a number")  # Python's json lets NaN and Infinity pass
 
 
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     members = dict(pairs)
     if len(members) != len(pairs):  # which of two would be meant, nobody can tell
-        raise WireError("a member occurs twice")
+        raise _malformed("a member occurs twice")
     return members
 
 
@@ -244,15 +245,15 @@ def _number(members: Mapping[str, object], name: str) -> str | None:
         return None
     value = members[name]
     if not isinstance(value, _Digits):
-        raise WireError(f"{name} is not a number")
+        raise _malformed(f"{name} is not a number")
     return str(value)
 
 
 def _instant(text: str, name: str) -> int:
     try:
         return parse_server_timestamp(text)
-    except WireError as error:
-        raise WireError(f"{name}: {error}") from error
+    except Rejected as error:
+        raise _malformed(f"{name}: {error.detail}") from error
 
 
 def _timestamp(members: Mapping[str, object], name: str) -> int | None:
@@ -263,7 +264,7 @@ def _timestamp(members: Mapping[str, object], name: str) -> int | None:
 def _boolean(members: Mapping[str, object], name: str) -> bool | None:
     value = members.get(name, False)
     if not isinstance(value, bool):
-        raise WireError(f"{name} is neither true nor false")
+        raise _malformed(f"{name} is neither true nor false")
     return value if name in members else None
 
 
@@ -271,13 +272,13 @@ def _duration(members: Mapping[str, object], name: str) -> float | None:
     text = _number(members, name)
     value = None if text is None else float(text)
     if value is not None and not (math.isfinite(value) and value >= 0):
-        raise WireError(f"{name} is not a duration")
+        raise _malformed(f"{name} is not a duration")
     return value
 
 
 def _small_integer(text: str, name: str) -> int:
     if not _SMALL_INTEGER.fullmatch(text):
-        raise WireError(f"{name} is not a small integer")
+        raise _malformed(f"{name} is not a small integer")
     return int(text)
 
 
@@ -289,7 +290,7 @@ def _leap(members: Mapping[str, object]) -> LeapNotice | None:
     if step == 0:
         return None
     if step not in {-1, 1}:
-        raise WireError(f"a step of {step} s")
+        raise _malformed(f"a step of {step} s")
     return LeapNotice(_small_integer(tai_utc, "leap"), parse_timestamp(instant), step)
 
 
@@ -300,7 +301,7 @@ def parse_request(text: str) -> str:
     """The `it` that answers a query string or a message: the timestamp digit for digit.
 
     One that is not a plain JSON number (1.48e9, +5, 007) is printed anew, and no timestamp at all
-    is 0. Raises WireError if the text is anything else.
+    is 0. Raises Rejected if the text is anything else.
     """
     text = text.strip(_WHITE_SPACE)
     if not text:
@@ -363,22 +364,22 @@ class ReplyTemplate:
 
 
 def parse_http_date(value: str) -> int:
-    """An HTTP date (RFC 9110 §5.6.7, IMF-fixdate) as nanoseconds. Raises WireError.
+    """An HTTP date (RFC 9110 §5.6.7, IMF-fixdate) as nanoseconds. Raises Rejected.
 
     The two obsolete forms are not taken: no server of this protocol has ever sent them.
     """
     match = _IMF_FIXDATE.fullmatch(value)
     if match is None:
-        raise WireError(f"{_shown(value)} is not an HTTP date")
+        raise _malformed(f"{_shown(value)} is not an HTTP date")
     day, month, year, hour, minute, second = match.groups()
     if int(year) < 1970:
-        raise WireError(f"{_shown(value)} is out of range")
+        raise _malformed(f"{_shown(value)} is out of range")
     seconds = calendar.timegm(
         (int(year), _MONTHS.index(month) + 1, int(day), int(hour), int(minute), int(second))
     )
     if seconds * NS_PER_S > MAX_NS:
-        raise WireError(f"{_shown(value)} is out of range")
+        raise _malformed(f"{_shown(value)} is out of range")
     # timegm carries the 31st of June over to July: only a real date prints back as it was.
     if email.utils.formatdate(seconds, usegmt=True) != value:
-        raise WireError(f"{_shown(value)} is not in the calendar")
+        raise _malformed(f"{_shown(value)} is not in the calendar")
     return seconds * NS_PER_S

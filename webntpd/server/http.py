@@ -17,7 +17,8 @@ from http import HTTPStatus
 
 import h11
 
-from webntpd.protocol.wire import WireError, format_timestamp, parse_request
+from webntpd.protocol.rejected import Rejected
+from webntpd.protocol.wire import format_timestamp, parse_request
 from webntpd.server import handshake, pages
 from webntpd.server.clients import Client
 from webntpd.server.context import Site
@@ -184,8 +185,8 @@ class Http:
     def _answer_get(self, request: Request, arrived_ns: int) -> bytes:
         try:
             it = parse_request(request.query)
-        except WireError as error:
-            return self._reply_error(HTTPStatus.BAD_REQUEST, str(error))
+        except Rejected as error:
+            return self._reply_error(HTTPStatus.BAD_REQUEST, error.detail)
         template = self._site.time.template(request.host)
         # The head takes its time to make: it comes first, and `st` is read after it.
         length = len(template.render(it, arrived_ns, arrived_ns))

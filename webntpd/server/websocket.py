@@ -17,7 +17,8 @@ from wsproto.connection import Connection, ConnectionState, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Event, Ping, Pong, TextMessage
 from wsproto.frame_protocol import CloseReason
 
-from webntpd.protocol.wire import MAX_MESSAGE, WireError, parse_request
+from webntpd.protocol.rejected import Rejected
+from webntpd.protocol.wire import MAX_MESSAGE, parse_request
 from webntpd.server.clients import Client
 from webntpd.server.context import Site
 from webntpd.server.frames import is_one_short_frame, short_text, text_head
@@ -114,7 +115,7 @@ class WebSocket:
         try:
             text = message.decode("ascii").strip()
             it = parse_request(text)
-        except (UnicodeError, WireError):
+        except (UnicodeError, Rejected):
             text = ""
         if not text:
             return self._refuse(parser, CloseReason.POLICY_VIOLATION, "a message is one timestamp")

@@ -12,7 +12,7 @@ from tests.unit.builders import reading as built
 from webntpd.cli.survey import Connect, Survey, offset_of, survey, wall_frequency
 from webntpd.clock.clocks import Clock, Pair
 from webntpd.config import PeerSpec
-from webntpd.exchange.base import CLOSE_TIMEOUT, Exchange, ExchangeError, ExchangeParameters
+from webntpd.exchange.base import CLOSE_TIMEOUT, Exchange, ExchangeParameters
 from webntpd.names import Kind
 from webntpd.ntp.estimates import UNKNOWN_FREQUENCY
 from webntpd.ntp.parameters import PeerParameters
@@ -27,6 +27,7 @@ from webntpd.ntp.readings import (
     Rejection,
     StampSource,
 )
+from webntpd.protocol.rejected import Rejected
 
 USER = Provenance(Formula.FOUR_STAMP, StampSource.USER, StampSource.USER)
 DAY_NS = 86_400 * NS_PER_S
@@ -60,7 +61,7 @@ def reading(
     )
 
 
-Script = Sequence[Sequence[Reading] | Failure | ExchangeError]
+Script = Sequence[Sequence[Reading] | Failure | Rejected]
 """The results of an exchange's measures, or their errors."""
 
 
@@ -78,8 +79,8 @@ class FakeExchange:
         self.last.append(last)
         item = self._script.pop(0)
         if isinstance(item, Failure):
-            raise ExchangeError(item)
-        if isinstance(item, ExchangeError):
+            raise Rejected(item.rejection, item.detail)
+        if isinstance(item, Rejected):
             raise item
         return item
 
@@ -211,7 +212,7 @@ async def test_a_failure_in_the_middle_keeps_the_samples_before_it(
     (answer,) = result.answers
     assert answer.samples == 1
     assert answer.offset == pytest.approx(1.0)
-    assert answer.failure is REFUSED
+    assert answer.failure == REFUSED
     assert not result.complete
 
 
@@ -238,7 +239,7 @@ async def test_readings_complete_before_a_failure_are_not_lost(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     clock = VirtualClock()
-    late = ExchangeError(REFUSED, (reading(clock, 1.0),))
+    late = Rejected(REFUSED.rejection, REFUSED.detail, readings=[reading(clock, 1.0)])
     result = await survey_of({"ws://a": [[reading(clock, first=True)], late]}, 5, clock)
     (answer,) = result.answers
     assert (answer.samples, answer.failure) == (1, REFUSED)

@@ -11,12 +11,12 @@ from trio.testing import MockClock
 
 from tests.fakes.clock import EPOCH_NS, VirtualClock
 from webntpd.daemon.peer_task import PeerTask
-from webntpd.exchange.base import ExchangeError
 from webntpd.ntp.actions import PeerReport
 from webntpd.ntp.bounds import estimate_of
 from webntpd.ntp.parameters import PeerParameters
 from webntpd.ntp.peer import Peer
 from webntpd.ntp.readings import Failure, Formula, Provenance, Reading, Rejection, StampSource
+from webntpd.protocol.rejected import Rejected
 
 PROVENANCE = Provenance(Formula.FOUR_STAMP, StampSource.USER, StampSource.USER)
 PARAMETERS = PeerParameters("one", minpoll=4, maxpoll=6, burst=1, iburst=4, burst_interval=2.0)
@@ -43,7 +43,9 @@ class ScriptedExchange:
         server_ns = (t1_ns + t4_ns) // 2 + 500_000_000
         made = Reading(t1_ns, server_ns, server_ns, t4_ns, r1_ns, r4_ns, 1e-6, PROVENANCE)
         if self.failure:
-            raise ExchangeError(self.failure, (made,) * self.completed)
+            raise Rejected(
+                self.failure.rejection, self.failure.detail, readings=(made,) * self.completed
+            )
         return (made,)
 
     async def aclose(self) -> None:

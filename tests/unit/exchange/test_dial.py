@@ -16,9 +16,10 @@ from tests.fakes.proxy import refusing, tunnelling
 from tests.fakes.server import FakeServer, Script, Visitor, always_right, always_right_socket, serve
 from tests.unit.conftest import ExchangeTo, server_context
 from webntpd.exchange import tls
-from webntpd.exchange.base import Exchange, ExchangeError
+from webntpd.exchange.base import Exchange
 from webntpd.exchange.dial import tell_of_refusal
 from webntpd.ntp.readings import Failure, Rejection
+from webntpd.protocol.rejected import Rejected
 from webntpd.sockets import stamps
 
 PLAIN = [("http", always_right), ("ws", always_right_socket)]
@@ -33,7 +34,7 @@ async def assert_measures(exchange: Exchange) -> None:
 
 
 async def failure_of(exchange: Exchange) -> Failure:
-    with pytest.raises(ExchangeError) as caught:
+    with pytest.raises(Rejected) as caught:
         await exchange.measure(last=True)
     return caught.value.failure
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webntpd.exchange.failure import failed, parse_retry_after, refused
+from webntpd.exchange.failure import parse_retry_after, refused
 from webntpd.ntp.readings import NS_PER_S, Rejection
 
 DATE = "Sun, 22 Nov 2026 20:00:00 GMT"
@@ -46,14 +46,3 @@ def test_a_redirect_shows_a_bounded_part_of_its_target() -> None:
     failure = refused(301, httpx.Headers({"Location": "x" * 9000}), 0).failure
     assert failure.rejection is Rejection.REDIRECT
     assert len(failure.detail) < 310
-
-
-@given(st.text())
-def test_what_a_server_says_is_shown_on_one_line_without_control_characters(text: str) -> None:
-    shown = failed(Rejection.CLOSED, text).failure.detail
-    assert shown.isprintable()
-
-
-def test_control_characters_of_a_server_are_shown_as_escapes() -> None:
-    failure = failed(Rejection.CLOSED, "\x1b[2Jgone\nµ").failure
-    assert failure.detail == r"\x1b[2Jgone\nµ"

@@ -16,8 +16,9 @@ from tests.fakes.server import (
     serve,
 )
 from tests.unit.conftest import ExchangeTo
-from webntpd.exchange.base import Exchange, ExchangeError
+from webntpd.exchange.base import Exchange
 from webntpd.ntp.readings import Failure, Formula, Reading, Rejection, StampSource
+from webntpd.protocol.rejected import Rejected
 
 
 async def measure(exchange: Exchange) -> Reading:
@@ -26,7 +27,7 @@ async def measure(exchange: Exchange) -> Reading:
 
 
 async def failure_of(exchange: Exchange) -> Failure:
-    with pytest.raises(ExchangeError) as caught:
+    with pytest.raises(Rejected) as caught:
         await exchange.measure(last=True)
     return caught.value.failure
 
@@ -295,7 +296,7 @@ async def test_a_peer_that_echoed_once_is_held_to_it(
     exchange = exchange_to((await serve(nursery, script)).url("http"))
     for _ in range(3):
         await measure(exchange)
-    with pytest.raises(ExchangeError, match="has echoed before") as caught:
+    with pytest.raises(Rejected, match="has echoed before") as caught:
         await measure(exchange)
     assert caught.value.failure.rejection is Rejection.BOGUS
 

@@ -6,10 +6,10 @@ import trio
 
 from tests.fakes.server import http_response
 from webntpd.clock.clocks import Pair, SystemClock
-from webntpd.exchange.base import ExchangeError
 from webntpd.exchange.dial import Link
 from webntpd.exchange.httpclient import HttpClient
 from webntpd.ntp.readings import Rejection, Stamp, StampSource
+from webntpd.protocol.rejected import Rejected
 from webntpd.sockets.stream import Arrival, Departure
 
 
@@ -67,6 +67,6 @@ async def test_what_a_server_said_before_it_hung_up_is_heard(
 ) -> None:
     dialer = OneLink(HungUp(last_words))
     client = HttpClient(dialer, 5.0, SystemClock())  # type: ignore[arg-type]
-    with pytest.raises(ExchangeError) as caught:
+    with pytest.raises(Rejected) as caught:
         await client.ask("GET", b"/", frozenset({200}))
     assert caught.value.failure.rejection is rejection

@@ -10,9 +10,10 @@ from wsproto.events import Event, Message, Pong
 from tests.fakes.server import FakeSocket, Script, Visitor, always_right_socket, seconds, serve
 from tests.unit.conftest import ExchangeTo
 from webntpd.clock.clocks import SystemClock
-from webntpd.exchange.base import Exchange, ExchangeError
+from webntpd.exchange.base import Exchange
 from webntpd.ntp.readings import Formula, Reading, Rejection, StampSource
 from webntpd.protocol import wire
+from webntpd.protocol.rejected import Rejected
 from webntpd.server.parameters import ServerParameters
 from webntpd.server.service import serve as serve_really
 
@@ -64,8 +65,8 @@ def formulas(readings: Sequence[Reading]) -> list[Formula]:
     return [reading.provenance.formula for reading in readings]
 
 
-async def error_of(exchange: Exchange, *, last: bool) -> ExchangeError:
-    with pytest.raises(ExchangeError) as caught:
+async def error_of(exchange: Exchange, *, last: bool) -> Rejected:
+    with pytest.raises(Rejected) as caught:
         await exchange.measure(last=last)
     return caught.value
 
@@ -107,7 +108,7 @@ async def test_the_subprotocol_is_offered_first_or_when_not_wanted_not_at_all(
     offers: list[list[str]] = []
     server = await serve(nursery, script)
     for interleaved in (True, False):
-        with pytest.raises(ExchangeError):
+        with pytest.raises(Rejected):
             await exchange_to(server.url("ws"), interleaved=interleaved).measure(last=True)
     assert offers == [[wire.INTERLEAVED_SUBPROTOCOL, wire.SUBPROTOCOL], [wire.SUBPROTOCOL]]
 
@@ -319,7 +320,7 @@ async def test_in_interleaved_mode_a_pong_warms_the_way_for_each_message(
 
     came: list[Event] = []
     server = await serve(nursery, script)
-    with pytest.raises(ExchangeError):
+    with pytest.raises(Rejected):
         await exchange_to(server.url("ws")).measure(last=True)
     expected = Pong if agreed == wire.INTERLEAVED_SUBPROTOCOL else Message
     assert [isinstance(event, expected) for event in came] == [True]

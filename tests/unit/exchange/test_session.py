@@ -15,10 +15,10 @@ from wsproto.events import AcceptConnection, Message, Ping, Request, TextMessage
 from tests.fakes.server import FakeSocket, Script, Visitor, reply_json, serve
 from tests.unit.conftest import ExchangeTo
 from webntpd.clock.clocks import Pair, SystemClock
-from webntpd.exchange.base import ExchangeError
 from webntpd.exchange.dial import Link
 from webntpd.exchange.session import FrameCounter, Session, is_one_frame, open_session
 from webntpd.ntp.readings import Rejection, Stamp, StampSource
+from webntpd.protocol.rejected import Rejected
 from webntpd.sockets.stream import Arrival, Departure
 
 USER, KERNEL = StampSource.USER, StampSource.KERNEL
@@ -133,7 +133,7 @@ async def test_a_reader_that_fails_ends_its_session_and_nothing_else(
     nursery: trio.Nursery,
 ) -> None:
     session = await session_over(nursery, Failing(TextMessage("the answer")))
-    with pytest.raises(ExchangeError) as caught:
+    with pytest.raises(Rejected) as caught:
         await session.ask("the question")
     assert caught.value.failure.rejection is Rejection.CLOSED
     await trio.testing.wait_all_tasks_blocked()

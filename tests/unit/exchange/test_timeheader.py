@@ -7,9 +7,9 @@ import trio
 
 from tests.fakes.server import Script, Visitor, seconds, serve
 from tests.unit.conftest import ExchangeTo
-from webntpd.exchange.base import ExchangeError
 from webntpd.names import Kind
 from webntpd.ntp.readings import NS_PER_S, Formula, Rejection
+from webntpd.protocol.rejected import Rejected
 
 DATE = "Date: Sun, 22 Nov 2026 20:00:00 GMT"
 DATE_NS = 1_795_377_600_000_000_000
@@ -103,7 +103,7 @@ async def test_bad_input_gets_one_named_rejection(
 ) -> None:
     server = await serve(nursery, script)
     exchange = exchange_to(server.url("http"), Kind.TIME_HEADER)
-    with pytest.raises(ExchangeError) as caught:
+    with pytest.raises(Rejected) as caught:
         await exchange.measure(last=True)
     assert caught.value.failure.rejection is rejection
 
@@ -113,7 +113,7 @@ async def test_a_date_that_is_none_is_malformed(
 ) -> None:
     server = await serve(nursery, answers("200 OK", "Date: today"))
     exchange = exchange_to(server.url("http"), Kind.TIME_HEADER, accept_date=True)
-    with pytest.raises(ExchangeError) as caught:
+    with pytest.raises(Rejected) as caught:
         await exchange.measure(last=True)
     assert caught.value.failure.rejection is Rejection.MALFORMED
 
@@ -124,6 +124,6 @@ async def test_a_server_that_does_not_want_the_load_is_heard(
     busy = answers("429 Too Many Requests", "Retry-After: 3600", "Content-Length: 0")
     server = await serve(nursery, busy)
     exchange = exchange_to(server.url("http"), Kind.TIME_HEADER)
-    with pytest.raises(ExchangeError) as caught:
+    with pytest.raises(Rejected) as caught:
         await exchange.measure(last=True)
     assert caught.value.failure.retry_after == 3600

@@ -23,11 +23,12 @@ from tests.fakes.server import (
 from tests.unit.conftest import ExchangeTo
 from webntpd.clock.clocks import SystemClock
 from webntpd.exchange import make_exchange
-from webntpd.exchange.base import Exchange, ExchangeError, ExchangeParameters
+from webntpd.exchange.base import Exchange, ExchangeParameters
 from webntpd.exchange.session import GOODBYE
 from webntpd.names import Kind
 from webntpd.ntp.readings import Failure, Formula, Reading, Rejection, StampSource
 from webntpd.protocol import wire
+from webntpd.protocol.rejected import Rejected
 
 
 async def measure(exchange: Exchange) -> Reading:
@@ -36,7 +37,7 @@ async def measure(exchange: Exchange) -> Reading:
 
 
 async def failure_of(exchange: Exchange) -> Failure:
-    with pytest.raises(ExchangeError) as caught:
+    with pytest.raises(Rejected) as caught:
         await exchange.measure(last=True)
     return caught.value.failure
 
@@ -231,7 +232,7 @@ async def test_a_server_that_floods_is_dropped_and_the_next_measure_says_so(
     for _ in range(2):  # the flood may overtake the first answer
         try:
             await measure(exchange)
-        except ExchangeError as error:
+        except Rejected as error:
             failures.append(error.failure.rejection)
         await trio.testing.wait_all_tasks_blocked(0.01)
     assert failures[:1] == [Rejection.PROTOCOL]

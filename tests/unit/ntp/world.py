@@ -18,7 +18,8 @@ from webntpd.ntp.parameters import PeerParameters, SystemParameters
 from webntpd.ntp.peer import Peer
 from webntpd.ntp.readings import NS_PER_S, Failure, Reading, Rejection, Stamp, StampSource
 from webntpd.ntp.system import System, is_undecided
-from webntpd.protocol.onwire import Rejected, Trip, complete
+from webntpd.protocol.onwire import OnWire, Trip
+from webntpd.protocol.rejected import Rejected
 from webntpd.protocol.wire import Reply
 from webntpd.sockets.stream import carry
 
@@ -215,13 +216,13 @@ class Connection:
         except Rejected as error:
             rejected = error
         if rejected is not None:
-            failure = Failure(rejected.rejection, rejected.detail)
+            failure = rejected.failure
             self._first = True
             return end_ns, lambda now_ns: peer.on_failure(failure, now_ns, readings)
         return end_ns, lambda now_ns: peer.on_readings(readings, now_ns)
 
     def _complete(self, reply: Reply, trip: Trip, pst_ns: int | None) -> Reading:
-        return complete(reply, trip, sent="1", local_precision=1e-7, pst_ns=pst_ns)
+        return OnWire(local_precision=1e-7).complete(reply, trip, sent="1", pst_ns=pst_ns)
 
     def _pair(self, raw_ns: int) -> Pair:
         window_ns = self._world.rng.choice((60, 900, 5000))

@@ -18,11 +18,11 @@ from webntpd.ntp.readings import (
 from webntpd.protocol.onwire import (
     DATE_RESOLUTION_NS,
     MAX_DEPARTURE_NS,
-    Rejected,
+    OnWire,
     Trip,
-    complete,
     from_header,
 )
+from webntpd.protocol.rejected import Rejected
 from webntpd.protocol.wire import Reply, format_token, parse_reply
 
 NOW_NS = 1_489_224_472_995_564_123
@@ -50,9 +50,12 @@ REPLY = Reply(
 )
 
 
+def on_wire(*, allow_unsynchronised: bool = False) -> OnWire:
+    return OnWire(local_precision=LOCAL_PRECISION, allow_unsynchronised=allow_unsynchronised)
+
+
 def completed(reply: Reply = REPLY, trip: Trip = TRIP, **changes: Any) -> Reading:
-    defaults: dict[str, Any] = {"sent": SENT, "local_precision": LOCAL_PRECISION}
-    return complete(reply, trip, **(defaults | changes))
+    return on_wire().complete(reply, trip, **({"sent": SENT} | changes))
 
 
 def rejection_of(reply: Reply = REPLY, trip: Trip = TRIP, **changes: Any) -> Rejection:
@@ -181,7 +184,7 @@ def test_our_side_counts_with_the_mean_of_its_stamps(
 @pytest.mark.parametrize("source", StampSource)
 def test_no_stamp_is_better_than_its_clock(source: StampSource) -> None:
     trip = Trip(replace(T1, source=source), replace(T4, source=source))
-    coarse = completed(trip=trip, local_precision=0.004)
+    coarse = OnWire(local_precision=0.004).complete(REPLY, trip, sent=SENT)
     assert coarse.precision == pytest.approx(0.00401, abs=2e-9)
 
 
@@ -251,8 +254,10 @@ def test_a_reply_to_another_request_is_bogus() -> None:
 @pytest.mark.parametrize("it", [None, "0", "0.000"])
 def test_a_reply_without_an_echo_is_bogus_only_of_a_server_that_has_echoed(it: str | None) -> None:
     reply = replace(REPLY, it=it)
-    assert completed(reply).t2_ns == completed(REPLY).t2_ns
-    assert rejection_of(reply, has_echoed=True) is Rejection.BOGUS
+    server = on_wire()
+    assert server.complete(reply, TRIP, sent=SENT) == server.complete(REPLY, TRIP, sent=SENT)
+    with pytest.raises(Rejected, match="has echoed before"):
+        server.complete(reply, TRIP, sent=SENT)
 
 
 @pytest.mark.parametrize("it", [None, "0.000000"])
@@ -263,7 +268,8 @@ def test_a_reply_that_does_not_say_what_it_answers_is_used(it: str | None) -> No
 def test_an_unsynchronised_server_is_used_only_if_allowed() -> None:
     unsynchronised = replace(REPLY, sync=False)
     assert rejection_of(unsynchronised) is Rejection.UNSYNCHRONISED
-    assert completed(unsynchronised, allow_unsynchronised=True) == completed()
+    tolerant = on_wire(allow_unsynchronised=True)
+    assert tolerant.complete(unsynchronised, TRIP, sent=SENT) == completed()
 
 
 def test_a_server_that_says_nothing_of_its_clock_is_used() -> None:

@@ -8,13 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from webntpd.ntp.readings import NS_PER_S, LeapNotice
+from webntpd.protocol.rejected import Rejected
 from webntpd.protocol.wire import (
     MAX_MESSAGE,
     MAX_NS,
     MAX_REPLY,
     Reply,
     ReplyTemplate,
-    WireError,
     echoes,
     format_timestamp,
     format_token,
@@ -66,7 +66,7 @@ def test_any_number_is_read_as_decimal_arithmetic_reads_it(text: str) -> None:
     if in_range:
         assert parse_timestamp(text) == int(exact.to_integral_value(ROUND_DOWN))
     else:
-        with pytest.raises(WireError, match="out of range"):
+        with pytest.raises(Rejected, match="out of range"):
             parse_timestamp(text)
 
 
@@ -74,7 +74,7 @@ def test_any_number_is_read_as_decimal_arithmetic_reads_it(text: str) -> None:
 def test_any_text_is_a_timestamp_or_a_wire_error(text: str) -> None:
     try:
         assert 0 <= parse_timestamp(text) <= MAX_NS
-    except WireError:
+    except Rejected:
         return
 
 
@@ -109,7 +109,7 @@ def test_accepted_forms(text: str, ns: int) -> None:
     ],
 )  # fmt: skip
 def test_what_is_no_timestamp_is_refused(text: str) -> None:
-    with pytest.raises(WireError, match="is not a timestamp"):
+    with pytest.raises(Rejected, match="is not a timestamp"):
         parse_timestamp(text)
 
 
@@ -117,12 +117,12 @@ def test_what_is_no_timestamp_is_refused(text: str) -> None:
     "text", ["-1", "-1489224472.5", "9223372036.854775808", "1e10", "1e999999999", "9" * 1024]
 )
 def test_instants_outside_1970_to_2262_are_refused(text: str) -> None:
-    with pytest.raises(WireError, match="is out of range"):
+    with pytest.raises(Rejected, match="is out of range"):
         parse_timestamp(text)
 
 
 def test_an_error_repeats_a_strangers_text_cut_and_escaped() -> None:
-    with pytest.raises(WireError) as caught:
+    with pytest.raises(Rejected) as caught:
         parse_timestamp("\x1b[2J" + "x" * 1000)
     assert len(str(caught.value)) < 80
     assert str(caught.value).isprintable()
@@ -130,7 +130,7 @@ def test_an_error_repeats_a_strangers_text_cut_and_escaped() -> None:
 
 @pytest.mark.parametrize("whole", ["0", "1489224472"])
 def test_the_rounding_fault_of_the_reference_is_refused(whole: str) -> None:
-    with pytest.raises(WireError, match="rounding fault"):
+    with pytest.raises(Rejected, match="rounding fault"):
         parse_server_timestamp(f"{whole}.1000000")
 
 
@@ -241,13 +241,13 @@ def test_the_golden_bytes_parse_to_the_golden_reply() -> None:
 
 def test_no_beginning_of_a_reply_is_taken_for_the_whole() -> None:
     for end in range(len(GOLDEN)):
-        with pytest.raises(WireError, match="not JSON"):
+        with pytest.raises(Rejected, match="not JSON"):
             parse_reply(GOLDEN[:end])
 
 
 @pytest.mark.parametrize("trailing", [b"{}", b"}", b"x", b"\0", GOLDEN])
 def test_bytes_behind_a_reply_are_refused(trailing: bytes) -> None:
-    with pytest.raises(WireError, match="not JSON"):
+    with pytest.raises(Rejected, match="not JSON"):
         parse_reply(GOLDEN + trailing)
 
 
@@ -300,7 +300,7 @@ def test_a_reply_is_the_pattern_of_its_second_with_the_gaps_filled(
 def test_any_bytes_are_a_reply_or_a_wire_error(body: bytes) -> None:
     try:
         assert parse_reply(body).st_ns >= 0
-    except WireError:
+    except Rejected:
         return
 
 
@@ -318,7 +318,7 @@ names = st.sampled_from(
 def test_any_json_object_is_a_reply_or_a_wire_error(members: dict[str, object]) -> None:
     try:
         assert parse_reply(json.dumps(members).encode()).st_ns >= 0
-    except WireError:
+    except Rejected:
         return
 
 
@@ -400,13 +400,13 @@ def test_replies_of_other_servers_are_understood(body: bytes, expected: Reply) -
     ],
 )  # fmt: skip
 def test_malformed_replies_are_refused_with_the_reason(body: bytes, message: str) -> None:
-    with pytest.raises(WireError, match=message):
+    with pytest.raises(Rejected, match=message):
         parse_reply(body)
 
 
 def test_a_member_nested_as_deep_as_the_bound_allows_does_no_harm() -> None:
     deep = b'{"st":2.25,"x":' + b"[" * 2000 + b"]" * 2000 + b"}"
-    with suppress(WireError):  # how deep json goes is up to the version of Python
+    with suppress(Rejected):  # how deep json goes is up to the version of Python
         assert parse_reply(deep).st_ns == 2_250_000_000
 
 
@@ -461,7 +461,7 @@ def test_a_request_is_echoed_digit_for_digit_if_json_can_carry_it(text: str, it:
     "text", ["now", "1489217288.5&x=1", "%20", "-1", "nan", "\N{NO-BREAK SPACE}"]
 )
 def test_a_request_that_is_no_timestamp_is_refused(text: str) -> None:
-    with pytest.raises(WireError):
+    with pytest.raises(Rejected):
         parse_request(text)
 
 
@@ -469,7 +469,7 @@ def test_a_request_that_is_no_timestamp_is_refused(text: str) -> None:
 def test_whatever_is_echoed_is_a_plain_json_number_for_the_same_instant(text: str) -> None:
     try:
         it = parse_request(text)
-    except WireError:
+    except Rejected:
         return
     assert plain_number(it)
     assert isinstance(json.loads(it), int | float)
@@ -514,7 +514,7 @@ def test_an_http_date_is_its_whole_second(value: str, seconds: int) -> None:
     ],
 )
 def test_other_dates_are_refused(value: str, message: str) -> None:
-    with pytest.raises(WireError, match=message):
+    with pytest.raises(Rejected, match=message):
         parse_http_date(value)
 
 
@@ -522,5 +522,5 @@ def test_other_dates_are_refused(value: str, message: str) -> None:
 def test_any_text_is_an_http_date_or_a_wire_error(value: str) -> None:
     try:
         assert 0 <= parse_http_date(value) <= MAX_NS
-    except WireError:
+    except Rejected:
         return
