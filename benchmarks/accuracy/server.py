@@ -21,7 +21,7 @@ from benchmarks.accuracy.places import Place
 from benchmarks.common.process import free_port, running
 from webntpd.clock.clocks import SystemClock
 from webntpd.server import ServerParameters, serve
-from webntpd.server.limits import Limits
+from webntpd.server.parameters import Limits
 
 LIMITS = Limits(requests_per_second=1e6, request_burst=1_000_000)
 

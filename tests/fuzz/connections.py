@@ -9,7 +9,7 @@ from tests.unit.server.parts import T0, Parts
 from webntpd.clock.adjtime import ClockState
 from webntpd.ntp.readings import NS_PER_S
 from webntpd.server.connection import Connection
-from webntpd.server.limits import Limits
+from webntpd.server.parameters import Limits
 
 GET = b"GET /json?1489217288.328757 HTTP/1.1\r\nHost: x\r\n\r\n"
 UPGRADE = (
@@ -40,8 +40,8 @@ def converse(how: int, size: int, data: bytes, *, fast: bool) -> list[tuple[byte
         limits=FEW if how & 32 else Limits(),
         fast_paths=fast,
     )
-    site = parts.site()
-    connection = Connection(site, parts.caller("192.0.2.7" if how & 32 else "127.0.0.1"))
+    context = parts.context()
+    connection = Connection(context, parts.caller("192.0.2.7" if how & 32 else "127.0.0.1"))
     connection.receive(GET, T0)
     if how & 1:
         interleaved = INTERLEAVED if how & 2 else b""
@@ -51,7 +51,7 @@ def converse(how: int, size: int, data: bytes, *, fast: bool) -> list[tuple[byte
     size = size or len(data) or 1
     for start in range(0, len(data), size):
         at_ns = parts.clock.wall_ns = parts.monotonic_ns = T0 + start * NS_PER_S // 16
-        site.refresh(at_ns)
+        context.refresh(at_ns)
         output = connection.receive(data[start : start + size], at_ns)
         while connection.paused:
             output += connection.resume(at_ns)

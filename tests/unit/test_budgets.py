@@ -30,7 +30,7 @@ from webntpd.ntp.readings import NS_PER_S, Failure, LeapNotice, Rejection
 from webntpd.server import ServerParameters, reactor
 from webntpd.server.channel import READ_SIZE, Channel
 from webntpd.server.connection import Connection
-from webntpd.server.limits import Limits
+from webntpd.server.parameters import Limits
 from webntpd.server.reactor import MAX_ACCEPTS
 from webntpd.status.changes import changes
 from webntpd.status.snapshot import PeerStatus, Status
@@ -194,7 +194,7 @@ async def test_one_client_cannot_ask_for_much_at_a_time() -> None:
         ours.setblocking(False)
         channel = Channel(
             ours,
-            Connection(parts.site(), parts.caller()),
+            Connection(parts.context(), parts.caller()),
             parts.clock,
             Limits(),
             now=0.0,
@@ -297,9 +297,9 @@ def bad_input(random: Random) -> bytes:
 def test_bad_clients_cost_no_log_line(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     parts, random = Parts(), Random(2)
-    site, caller = parts.site(), parts.caller()
+    context, caller = parts.context(), parts.caller()
     for _ in range(EVENTS):
-        Connection(site, caller).receive(bad_input(random), T0)
+        Connection(context, caller).receive(bad_input(random), T0)
     assert caplog.records == []
 
 

@@ -6,9 +6,8 @@ connection (one conversation, free of I/O), http and websocket (what is said in 
 """
 
 from webntpd.server.counters import Counters
-from webntpd.server.limits import Limits
-from webntpd.server.parameters import ServerError, ServerParameters
+from webntpd.server.parameters import Limits, ServerError, ServerParameters
+from webntpd.server.server import check_server
 from webntpd.server.service import serve
-from webntpd.server.single import check_server
 
 __all__ = ["Counters", "Limits", "ServerError", "ServerParameters", "check_server", "serve"]

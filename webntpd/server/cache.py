@@ -12,24 +12,23 @@ from collections import OrderedDict
 from functools import partial
 from typing import NamedTuple
 
+from webntpd.server.admission import Caller
 from webntpd.server.counters import Counters
-from webntpd.server.crossorigin import CrossOrigin
-from webntpd.server.limits import Limits
+from webntpd.server.crossorigin import CrossOrigin, Headers
 from webntpd.server.pages import PATHS
-from webntpd.server.reception import Caller
-from webntpd.server.replies import Headers, json_headers, ok_head
+from webntpd.server.parameters import Limits
 from webntpd.server.request import Request
-from webntpd.server.template import Stencil
+from webntpd.server.template import SecondTemplate, json_headers, ok_head
 from webntpd.server.timesource import TimeSource
 
 MAX_BLOCKS = 512
 """Header blocks remembered at a time."""
 MAX_BLOCK = 1024
 """Longest header block that is remembered, bytes."""
-MAX_STENCILS = 12
-"""Most stencils kept within a second: one for each Host and origin that clients name."""
+MAX_TEMPLATES = 12
+"""Most templates kept within a second: one for each Host and origin that clients name."""
 MAX_MEMORY = 384 * 1024
-"""Most memory for header blocks, bytes. With the stencils it is half a mebibyte."""
+"""Most memory for header blocks, bytes. With the templates it is half a mebibyte."""
 _BLOCK_MEMORY = 512  # bytes for a header block in both dictionaries, beside its text twice
 
 _PAGES = "|".join(re.escape(path[1:]) for path in sorted(PATHS))
@@ -40,7 +39,7 @@ _REQUEST_LINE = re.compile(
 )
 
 
-class Remembered:
+class RequestCache:
     """Header blocks that h11 has accepted, those last used last, to the second."""
 
     def __init__(
@@ -54,7 +53,7 @@ class Remembered:
         self._known: OrderedDict[bytes, _Known] = OrderedDict()
         self._memory = 0  # of those, bytes
         self._current: dict[bytes, _Current] = {}  # those used in this second
-        self._stencils: dict[tuple[str, Headers], Stencil] = {}  # of this second
+        self._templates: dict[tuple[str, Headers], SecondTemplate] = {}  # of this second
 
     def answer(self, data: bytes, caller: Caller, arrived_ns: int) -> bytes | None:
         """The reply to `data` if that is exactly one request, known, and not one too many."""
@@ -65,14 +64,14 @@ class Remembered:
         current = self._current.get(block) or self._renewed(block)
         if current is None:
             return None
-        stencil, forwarded_for = current
+        template, forwarded_for = current
         client = caller.direct
         if caller.proxy is not None:
             client = caller.client(forwarded_for)
         if client is not None and not caller.admits(client):
             return None
         self._counters.requests += 1
-        return stencil.render(match[1] or b"0", self._now_ns(), arrived_ns)
+        return template.render(match[1] or b"0", self._now_ns(), arrived_ns)
 
     def remember(self, data: bytes, request: Request) -> None:
         """Keep what h11 took, to the last byte, for the one request that this is the digest of."""
@@ -92,7 +91,7 @@ class Remembered:
     def forget_second(self) -> None:
         """Look up anew what is said beside the timestamps, since the next second has begun."""
         self._current.clear()
-        self._stencils.clear()
+        self._templates.clear()
 
     def _renewed(self, block: bytes) -> "_Current | None":
         if self._time.withheld:
@@ -101,20 +100,20 @@ class Remembered:
         if known is None:
             return None
         self._known.move_to_end(block)
-        stencil = self._stencil(known.host, known.origin_headers)
-        current = self._current[block] = (stencil, known.forwarded_for)
+        template = self._template(known.host, known.origin_headers)
+        current = self._current[block] = (template, known.forwarded_for)
         return current
 
-    def _stencil(self, host: str, origin_headers: Headers) -> Stencil:
-        """The stencil of this second. Beyond MAX_STENCILS, all are dropped and made on demand."""
-        stencil = self._stencils.get((host, origin_headers))
-        if stencil is None:
-            if len(self._stencils) >= MAX_STENCILS:
+    def _template(self, host: str, origin_headers: Headers) -> SecondTemplate:
+        """The template of this second. Beyond MAX_TEMPLATES, all are dropped and made on demand."""
+        template = self._templates.get((host, origin_headers))
+        if template is None:
+            if len(self._templates) >= MAX_TEMPLATES:
                 self.forget_second()
             head = partial(_head, self._time.date, origin_headers)
-            stencil = Stencil(self._time.template(host), self._time.second, head)
-            self._stencils[host, origin_headers] = stencil
-        return stencil
+            template = SecondTemplate(self._time.template(host), self._time.second, head)
+            self._templates[host, origin_headers] = template
+        return template
 
 
 class _Known(NamedTuple):
@@ -125,8 +124,8 @@ class _Known(NamedTuple):
     forwarded_for: str | None
 
 
-_Current = tuple[Stencil, str | None]
-"""The stencil for the replies to a header block in this second, and its X-Forwarded-For."""
+_Current = tuple[SecondTemplate, str | None]
+"""The template for the replies to a header block in this second, and its X-Forwarded-For."""
 
 
 def _memory(block: bytes) -> int:

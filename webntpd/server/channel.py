@@ -16,9 +16,9 @@ import sys
 import termios
 
 from webntpd.clock.clocks import Clock
+from webntpd.server.admission import Caller
 from webntpd.server.connection import Connection
-from webntpd.server.limits import Limits
-from webntpd.server.reception import Caller
+from webntpd.server.parameters import Limits
 from webntpd.server.tls import TlsConnection
 from webntpd.sockets import stamps
 

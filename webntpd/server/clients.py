@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from webntpd.ntp.readings import NS_PER_S
-from webntpd.server.limits import Limits
+from webntpd.server.parameters import Limits
 
 MAX_ADDRESSES = 65536
 """Addresses remembered at a time."""

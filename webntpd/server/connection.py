@@ -4,13 +4,13 @@ Bytes are fed in with the time at which they arrived, and bytes to send come out
 raise. It keeps at most the beginning of one request, and returns less than 64 KiB at a time: the
 rest of the input waits until that is sent.
 
-Most requests are answered from memory (see remembered.py). A parser is made for what is not known
+Most requests are answered from memory (see cache.py). A parser is made for what is not known
 there, and dropped where the next request may begin: an idle connection holds none.
 """
 
-from webntpd.server.context import Site
+from webntpd.server.admission import Caller
+from webntpd.server.context import Context
 from webntpd.server.http import Http, Upgrade
-from webntpd.server.reception import Caller
 from webntpd.server.websocket import WebSocket
 
 MAX_OUTPUT = 16384
@@ -30,18 +30,27 @@ class Connection:
     """
 
     __slots__ = (
-        "_caller", "_http", "_remembered", "_rest", "_site", "_websocket", "_websocket_start",
-        "closing", "interleaved", "paused", "steady",
+        "_cache",
+        "_caller",
+        "_context",
+        "_http",
+        "_rest",
+        "_websocket",
+        "_websocket_start",
+        "closing",
+        "interleaved",
+        "paused",
+        "steady",
     )  # fmt: skip
 
-    def __init__(self, site: Site, caller: Caller) -> None:
+    def __init__(self, context: Context, caller: Caller) -> None:
         self.steady = True
         self.closing = False
         self.interleaved = False
         self.paused = False
         self._rest = b""  # input that waits
-        self._site = site
-        self._remembered = site.remembered
+        self._context = context
+        self._cache = context.cache
         self._caller = caller
         self._http: Http | None = None  # in the middle of a request
         self._websocket: WebSocket | None = None
@@ -57,7 +66,7 @@ class Connection:
             return self._on_messages(self._websocket, data, arrived_ns)
         if self._http is None and not self.closing:
             # Most often there is one request, known, and alone in what arrived.
-            reply = self._remembered.answer(data, self._caller, arrived_ns)
+            reply = self._cache.answer(data, self._caller, arrived_ns)
             if reply is not None:
                 return reply
         return self._on_requests(data, arrived_ns)
@@ -117,11 +126,11 @@ class Connection:
                 break
             if self._http is None:
                 end = _first_end(data)
-                reply = self._remembered.answer(data[:end], self._caller, arrived_ns)
+                reply = self._cache.answer(data[:end], self._caller, arrived_ns)
                 if reply is not None:
                     output, data = output + reply, data[end:]
                     continue
-            http = self._http or Http(self._site, self._caller)
+            http = self._http or Http(self._context, self._caller)
             output += self._parse(http, data, arrived_ns)
             data = http.rest
             if http.upgrade is not None:
@@ -134,15 +143,15 @@ class Connection:
         output = http.receive(data, arrived_ns)
         self.closing = http.closing
         is_whole = self._http is None and http.done
-        if is_whole and http.served is not None and self._site.fast_paths:
-            self._remembered.remember(data[: len(data) - len(http.rest)], http.served)
+        if is_whole and http.served is not None and self._context.fast_paths:
+            self._cache.remember(data[: len(data) - len(http.rest)], http.served)
         self._http = None if http.done else http
         return output
 
     def _on_upgrade(self, upgrade: Upgrade, position: int, arrived_ns: int) -> bytes:
         self._http = None
         self._websocket = WebSocket(
-            self._site, upgrade.host, upgrade.client, interleaved=upgrade.interleaved
+            self._context, upgrade.host, upgrade.client, interleaved=upgrade.interleaved
         )
         self._websocket_start = position
         self.interleaved = upgrade.interleaved

@@ -1,14 +1,14 @@
 """What all connections of the server have in common."""
 
 from webntpd.server import pages
-from webntpd.server.cache import Remembered
+from webntpd.server.cache import RequestCache
 from webntpd.server.counters import Counters
 from webntpd.server.crossorigin import CrossOrigin
-from webntpd.server.limits import Limits
+from webntpd.server.parameters import Limits
 from webntpd.server.timesource import TimeSource
 
 
-class Site:
+class Context:
     """The time, the rule for other origins' pages, the limits, our own pages, known requests.
 
     Without `fast_paths` everything is parsed by h11 and wsproto, which is what those are held
@@ -16,7 +16,13 @@ class Site:
     """
 
     __slots__ = (
-        "counters", "cross_origin", "fast_paths", "limits", "pages", "remembered", "time",
+        "cache",
+        "counters",
+        "cross_origin",
+        "fast_paths",
+        "limits",
+        "pages",
+        "time",
     )  # fmt: skip
 
     def __init__(
@@ -34,9 +40,9 @@ class Site:
         self.counters = counters
         self.fast_paths = fast_paths
         self.pages = pages.load()
-        self.remembered = Remembered(time, cross_origin, limits, counters)
+        self.cache = RequestCache(time, cross_origin, limits, counters)
 
     def refresh(self, now_ns: int) -> None:
         """Call before serving: drops replies cached for a second that is over."""
         if self.time.refresh(now_ns):
-            self.remembered.forget_second()
+            self.cache.forget_second()

@@ -7,7 +7,8 @@ using a visitor's browser, not programs from asking.
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from webntpd.server.replies import Headers
+Headers = tuple[tuple[str, str], ...]
+"""The header fields of a reply."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,11 +20,12 @@ import h11
 from webntpd.protocol.rejected import Rejected
 from webntpd.protocol.wire import format_timestamp, parse_request
 from webntpd.server import handshake, pages
+from webntpd.server.admission import Caller
 from webntpd.server.clients import Client
-from webntpd.server.context import Site
-from webntpd.server.reception import Caller
-from webntpd.server.replies import Headers, json_headers
+from webntpd.server.context import Context
+from webntpd.server.crossorigin import Headers
 from webntpd.server.request import Request
+from webntpd.server.template import json_headers
 
 MAX_BODY = 4096
 """Largest request body that is read over, bytes."""
@@ -63,19 +64,29 @@ class Http:
     """
 
     __slots__ = (
-        "_before", "_body", "_caller", "_h11", "_last", "_request", "_site", "closing", "done",
-        "rest", "served", "upgrade",
+        "_before",
+        "_body",
+        "_caller",
+        "_context",
+        "_h11",
+        "_last",
+        "_request",
+        "closing",
+        "done",
+        "rest",
+        "served",
+        "upgrade",
     )  # fmt: skip
 
-    def __init__(self, site: Site, caller: Caller) -> None:
+    def __init__(self, context: Context, caller: Caller) -> None:
         self.done = False
         self.rest = b""
         self.closing = False
         self.upgrade: Upgrade | None = None
         self.served: Request | None = None
-        self._site = site
+        self._context = context
         self._caller = caller
-        self._h11 = h11.Connection(h11.SERVER, max_incomplete_event_size=site.limits.header_size)
+        self._h11 = h11.Connection(h11.SERVER, max_incomplete_event_size=context.limits.header_size)
         self._before: bytes | None = b""  # part of an empty line; None once the request begins
         self._request: Request | None = None
         self._body = 0
@@ -131,7 +142,7 @@ class Http:
         if raw.http_version not in {b"1.0", b"1.1"}:
             return self._refuse(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, "HTTP/1.1 is spoken here")
         # h11 lets a header block of any size pass if it comes at once.
-        if len(head) > self._site.limits.header_size or len(raw.headers) > MAX_HEADERS:
+        if len(head) > self._context.limits.header_size or len(raw.headers) > MAX_HEADERS:
             return self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "too much of a header")
         if _LOOSE_LINE.search(head) is not None:
             return self._refuse(HTTPStatus.BAD_REQUEST, "a line is folded, or ends without CR")
@@ -161,7 +172,7 @@ class Http:
             case "GET" | "HEAD":
                 return self._answer_time(request, client, arrived_ns)
             case "OPTIONS":
-                headers = self._site.cross_origin.preflight_headers(request.origin)
+                headers = self._context.cross_origin.preflight_headers(request.origin)
                 return self._reply(HTTPStatus.NO_CONTENT, (self._date(), _ALLOW, *headers))
         if request.method in _NOT_ALLOWED:
             error = f"{request.method} is not served here"
@@ -171,10 +182,10 @@ class Http:
     def _answer_time(self, request: Request, client: Client | None, arrived_ns: int) -> bytes:
         if request.path == "/healthz":
             return self._answer_health()
-        page = self._site.pages.get(pages.path_of(request))
+        page = self._context.pages.get(pages.path_of(request))
         if page is not None:
             return self._answer_page(request, page)
-        if self._site.time.withheld:
+        if self._context.time.withheld:
             return self._reply_error(HTTPStatus.SERVICE_UNAVAILABLE, _UNSYNCED, (_RETRY_SYNC,))
         if request.upgrade:
             return self._answer_upgrade(request, client)
@@ -187,13 +198,13 @@ class Http:
             it = parse_request(request.query)
         except Rejected as error:
             return self._reply_error(HTTPStatus.BAD_REQUEST, error.detail)
-        template = self._site.time.template(request.host)
+        template = self._context.time.template(request.host)
         # The head takes its time to make: it comes first, and `st` is read after it.
         length = len(template.render(it, arrived_ns, arrived_ns))
         if not request.accepts_html:  # which is for another page at another path
             self.served = request
         head = self._head(HTTPStatus.OK, self._json_headers(length))
-        return head + self._body_of(template.render(it, self._site.time.now_ns(), arrived_ns))
+        return head + self._body_of(template.render(it, self._context.time.now_ns(), arrived_ns))
 
     def _answer_head(self) -> bytes:
         """Time over HTTPS, which by its own rules is for pages of every origin."""
@@ -202,13 +213,13 @@ class Http:
             self._date(),
             ("Access-Control-Allow-Origin", "*"),
             ("Access-Control-Expose-Headers", "X-Httpstime"),
-            ("X-HTTPSTIME", format_timestamp(self._site.time.now_ns())),
+            ("X-HTTPSTIME", format_timestamp(self._context.time.now_ns())),
         )
         return self._reply(HTTPStatus.NO_CONTENT, headers)
 
     def _answer_health(self) -> bytes:
         """For a load balancer: whether this server is one to send clients to."""
-        time = self._site.time
+        time = self._context.time
         healthy = not time.withheld
         members = {"healthy": healthy, "synchronised": time.state.synchronised}
         body = json.dumps(members).encode()
@@ -217,7 +228,7 @@ class Http:
 
     def _answer_page(self, request: Request, page: pages.Page) -> bytes:
         """A page is large, so the connection ends with it: one read never makes many of them."""
-        origin_headers = self._site.cross_origin.headers(request.origin)
+        origin_headers = self._context.cross_origin.headers(request.origin)
         headers = (self._date(), *origin_headers)
         self._last = True
         if page.known_to(request):
@@ -225,7 +236,7 @@ class Http:
         return self._reply(HTTPStatus.OK, (*page.headers, *headers), page.body)
 
     def _answer_upgrade(self, request: Request, client: Client | None) -> bytes:
-        if not self._site.cross_origin.permits_upgrade(request.origin, request.host):
+        if not self._context.cross_origin.permits_upgrade(request.origin, request.host):
             return self._reply_error(HTTPStatus.FORBIDDEN, "this origin may not connect")
         try:
             accepted = handshake.accept(request.raw)
@@ -252,7 +263,7 @@ class Http:
         return self._reply_error(status, error, headers)
 
     def _reply_error(self, status: HTTPStatus, error: str, headers: Headers = ()) -> bytes:
-        self._site.counters.refusals += 1
+        self._context.counters.refusals += 1
         body = json.dumps({"error": error}).encode()
         return self._reply(status, (*self._json_headers(len(body)), *headers), body)
 
@@ -281,11 +292,11 @@ class Http:
 
     def _json_headers(self, length: int) -> Headers:
         origin = self._request.origin if self._request is not None else None
-        origin_headers = self._site.cross_origin.headers(origin)
-        return json_headers(length, self._site.time.date, origin_headers)
+        origin_headers = self._context.cross_origin.headers(origin)
+        return json_headers(length, self._context.time.date, origin_headers)
 
     def _count(self) -> None:
-        self._site.counters.requests += 1
+        self._context.counters.requests += 1
 
     def _date(self) -> tuple[str, str]:
-        return ("Date", self._site.time.date)
+        return ("Date", self._context.time.date)

@@ -1,6 +1,6 @@
-"""The messages between the server's processes: task and news to a worker, its reports back.
+"""The messages between the server's processes: task and update to a worker, its reports back.
 
-Task and news are pickles on the worker's standard input, each after its length. A report is a line
+Task and update are pickles on the worker's standard input, each after its length. A report is a line
 of JSON on its standard output with all of its counters, so a report that is lost costs nothing.
 """
 
@@ -27,7 +27,7 @@ _COUNTERS = {field.name for field in fields(Counters)}
 
 
 @dataclass(frozen=True, slots=True)
-class News:
+class Update:
     """The settings that may change while a worker runs; `pem` is the last good certificate.
 
     A worker does not read the files: they may be bad by the time that it starts.
@@ -44,7 +44,7 @@ class Task:
 
     parameters: ServerParameters
     clock: Clock
-    news: News
+    update: Update
     sockets: tuple[tuple[int, bool], ...]
     fast_paths: bool
 

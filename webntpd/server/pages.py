@@ -11,7 +11,7 @@ from functools import cache
 from importlib import resources
 from typing import Self
 
-from webntpd.server.replies import Headers
+from webntpd.server.crossorigin import Headers
 from webntpd.server.request import Request
 
 CLOCK = "/clock"

@@ -15,11 +15,11 @@ from time import perf_counter
 import trio
 
 from webntpd.clock.clocks import Clock
+from webntpd.server.admission import Admission
 from webntpd.server.channel import Channel
 from webntpd.server.connection import Connection
-from webntpd.server.context import Site
+from webntpd.server.context import Context
 from webntpd.server.credentials import Credentials
-from webntpd.server.reception import Reception
 from webntpd.server.tls import TlsConnection
 from webntpd.sockets.listeners import Listener
 
@@ -43,17 +43,17 @@ class Reactor:
     def __init__(
         self,
         listeners: Sequence[Listener],
-        site: Site,
-        reception: Reception,
+        context: Context,
+        admission: Admission,
         clock: Clock,
         *,
         credentials: Credentials | None,
         departures: bool,
     ) -> None:
-        self._site = site
-        self._reception = reception
+        self._context = context
+        self._admission = admission
         self._clock = clock
-        self._counters = site.counters
+        self._counters = context.counters
         self._credentials = credentials
         self._departures = departures
         self._epoll = select.epoll()
@@ -98,7 +98,7 @@ class Reactor:
         end = perf_counter() + SLICE
         while ready := self._epoll.poll(0, MAX_EVENTS):
             now = trio.current_time()
-            self._site.refresh(self._clock.realtime_ns())
+            self._context.refresh(self._clock.realtime_ns())
             for fd, events in ready:
                 channel = self._channels.get(fd)
                 if channel is None:
@@ -166,8 +166,8 @@ class Reactor:
                 logger.exception("a connection could not be taken")
 
     def _admit(self, sock: socket.socket, host: str, *, tls: bool) -> None:
-        limits = self._site.limits
-        caller = self._reception.caller(host)
+        limits = self._context.limits
+        caller = self._admission.caller(host)
         if not caller.pay(tls=tls):
             sock.close()  # the cheapest way to say no
             self._counters.refusals += 1
@@ -175,7 +175,7 @@ class Reactor:
         while len(self._channels) >= limits.connections:
             self._make_room()
         sock.settimeout(0)
-        plain = Connection(self._site, caller)
+        plain = Connection(self._context, caller)
         channel = Channel(
             sock,
             TlsConnection(plain, self._credentials.context) if tls and self._credentials else plain,
@@ -194,7 +194,7 @@ class Reactor:
         caller.enter(channel)
 
     def _make_room(self) -> None:
-        fd = self._reception.slots.longest_idle_of_the_largest().fileno()
+        fd = self._admission.slots.longest_idle_of_the_largest().fileno()
         channel = self._channels[fd]
         channel.close()
         self._settle(fd, channel)
@@ -210,8 +210,8 @@ class Reactor:
                 if channel.is_overdue(now):
                     channel.close()
                     self._settle(fd, channel)
-            self._reception.clients.prune()
+            self._admission.clients.prune()
             if not self._listening:
                 self._listen()
-            if not self._channels and not self._reception.clients:
+            if not self._channels and not self._admission.clients:
                 self._busy = trio.Event()

@@ -12,7 +12,7 @@ from webntpd.clock.clocks import Clock
 from webntpd.leap.list import LeapList
 from webntpd.server.counters import Counters
 from webntpd.server.parameters import ServerError, ServerParameters
-from webntpd.server.single import Server, stamp
+from webntpd.server.server import Server, stamp
 from webntpd.server.workers import Workers
 from webntpd.sockets.listeners import Listener, ListenError, listen
 

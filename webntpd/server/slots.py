@@ -23,7 +23,7 @@ class Connection(Protocol):
     def fileno(self) -> int: ...
 
 
-class Slot:
+class ConnectionSlot:
     """The place of one connection."""
 
     __slots__ = ("connection", "holders")
@@ -33,7 +33,7 @@ class Slot:
         self.holders: tuple[_Holder, ...] = ()
 
 
-class Slots:
+class ConnectionSlots:
     """The places of all connections that are open."""
 
     def __init__(self) -> None:
@@ -41,18 +41,18 @@ class Slots:
         self._by_count: dict[int, dict[_Holder, None]] = {}
         self._most = 0
 
-    def take(self, connection: Connection, names: tuple[str, ...]) -> Slot:
+    def take(self, connection: Connection, names: tuple[str, ...]) -> ConnectionSlot:
         """Count a connection towards the holders of those names, the smallest first."""
-        slot = Slot(connection)
+        slot = ConnectionSlot(connection)
         self._hold(slot, names)
         return slot
 
-    def move(self, slot: Slot, names: tuple[str, ...]) -> None:
+    def move(self, slot: ConnectionSlot, names: tuple[str, ...]) -> None:
         """Count the connection towards other holders from now on."""
         self.free(slot)
         self._hold(slot, names)
 
-    def free(self, slot: Slot) -> None:
+    def free(self, slot: ConnectionSlot) -> None:
         """Count the connection no more."""
         for holder in slot.holders:
             del holder.slots[slot]
@@ -80,7 +80,7 @@ class Slots:
             _move_to_end(largest, holder)
         return found.connection
 
-    def _hold(self, slot: Slot, names: tuple[str, ...]) -> None:
+    def _hold(self, slot: ConnectionSlot, names: tuple[str, ...]) -> None:
         for name in names:
             holder = self._holders.get(name)
             if holder is None:
@@ -108,10 +108,10 @@ class _Holder:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.slots: dict[Slot, None] = {}
+        self.slots: dict[ConnectionSlot, None] = {}
 
 
-def _preference(candidate: tuple[_Holder, Slot]) -> tuple[int, float]:
+def _preference(candidate: tuple[_Holder, ConnectionSlot]) -> tuple[int, float]:
     """The least makes room: the one of the largest address, then the longest idle one."""
     _, slot = candidate
     return -len(slot.holders[0].slots), slot.connection.since

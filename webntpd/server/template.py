@@ -10,12 +10,13 @@ from collections.abc import Callable
 
 from webntpd.ntp.readings import NS_PER_S
 from webntpd.protocol.wire import ReplyTemplate
+from webntpd.server.crossorigin import Headers
 
 LONGEST = 20
 """The digits of an `it` for which a pattern is kept: it has nanoseconds. Few have more."""
 
 
-class Stencil:
+class SecondTemplate:
     """Replies of one second, each behind what `head` says of the length of its body."""
 
     __slots__ = ("_head", "_patterns", "_second", "_start_ns", "_template")
@@ -46,3 +47,25 @@ class Stencil:
         if size <= LONGEST:
             self._patterns[size] = pattern
         return pattern
+
+
+def json_headers(length: int, date: str, origin_headers: Headers) -> Headers:
+    """Those of every reply with JSON in it."""
+    return (
+        ("Content-Type", "application/json; charset=utf-8"),
+        ("Cache-Control", "no-cache, no-store"),
+        ("Content-Length", str(length)),
+        ("Date", date),
+        *origin_headers,
+    )
+
+
+def ok_head(headers: Headers) -> bytes:
+    """The head of a 200, byte for byte as h11 would write it."""
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers)
+    return f"HTTP/1.1 200 OK\r\n{lines}\r\n".encode("latin-1")
+
+
+def text_head(length: int) -> bytes:
+    """The head of a final, unmasked text frame of 126 to 65535 bytes, as replies are."""
+    return b"\x81\x7e" + length.to_bytes(2)

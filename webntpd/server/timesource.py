@@ -13,8 +13,7 @@ from webntpd.clock.clocks import Clock
 from webntpd.leap.list import LeapList
 from webntpd.ntp.readings import NS_PER_S
 from webntpd.protocol.wire import ReplyTemplate
-from webntpd.server.frames import text_head
-from webntpd.server.template import Stencil
+from webntpd.server.template import SecondTemplate, text_head
 
 _MAX_TEMPLATES = 256
 """Hosts by which clients call us are few, but it is clients who choose them."""
@@ -24,7 +23,7 @@ class TimeSource:
     """The clock, with all that goes into a reply beside it.
 
     `date` is the Date header's value in `second`, the one that was looked up last, and `messages`
-    has the stencils of that second that message() has made. `withheld` says that the clock is not
+    has the templates of that second that message() has made. `withheld` says that the clock is not
     synchronised and nobody shall be told its time.
     """
 
@@ -44,7 +43,7 @@ class TimeSource:
         self.withheld = False
         self._require_sync = require_sync
         self._templates: dict[str, ReplyTemplate] = {}
-        self.messages: dict[str, Stencil] = {}
+        self.messages: dict[str, SecondTemplate] = {}
         self.refresh(clock.realtime_ns())
 
     def refresh(self, now_ns: int) -> bool:
@@ -76,11 +75,11 @@ class TimeSource:
                 self._templates[host] = template
         return template
 
-    def message(self, host: str) -> Stencil:
+    def message(self, host: str) -> SecondTemplate:
         """The same as a message of a WebSocket."""
         message = self.messages.get(host)
         if message is None:
-            message = Stencil(self.template(host), self.second, text_head)
+            message = SecondTemplate(self.template(host), self.second, text_head)
             if len(self.messages) < _MAX_TEMPLATES:
                 self.messages[host] = message
         return message

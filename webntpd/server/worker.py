@@ -16,8 +16,8 @@ import trio
 
 from webntpd import log
 from webntpd.server.counters import Counters
-from webntpd.server.messages import PERIOD, News, Task, report, unpacked
-from webntpd.server.single import Server, stamp
+from webntpd.server.messages import PERIOD, Task, Update, report, unpacked
+from webntpd.server.server import Server, stamp
 from webntpd.sockets.listeners import Listener
 
 
@@ -25,16 +25,16 @@ class Worker:
     """A worker with its task."""
 
     def __init__(self, task: Task) -> None:
-        self._news = task.news
-        logging.getLogger().setLevel(task.news.log_level)
+        self._update = task.update
+        logging.getLogger().setLevel(task.update.log_level)
         self._counters = Counters()
         self._server = Server(
             task.parameters,
             task.clock,
-            lambda: self._news.leap_list,
+            lambda: self._update.leap_list,
             counters=self._counters,
             fast_paths=task.fast_paths,
-            pem=task.news.pem,
+            pem=task.update.pem,
         )
         self._listeners = [
             Listener(socket.socket(fileno=descriptor), tls) for descriptor, tls in task.sockets
@@ -42,20 +42,20 @@ class Worker:
         self._stamped = stamp(self._listeners, task.parameters)
 
     async def run(self, messages: AsyncIterator[object]) -> None:
-        """Serve until the messages end; each is news."""
+        """Serve until the messages end; each is update."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._serve)
             nursery.start_soon(self._report)
             async for message in messages:
-                if isinstance(message, News):
+                if isinstance(message, Update):
                     self._take(message)
             nursery.cancel_scope.cancel()
 
-    def _take(self, news: News) -> None:
-        if news.pem is not None and news.pem != self._news.pem:
-            self._server.use(news.pem)
-        logging.getLogger().setLevel(news.log_level)
-        self._news = news
+    def _take(self, update: Update) -> None:
+        if update.pem is not None and update.pem != self._update.pem:
+            self._server.use(update.pem)
+        logging.getLogger().setLevel(update.log_level)
+        self._update = update
 
     async def _serve(self) -> None:
         await self._server.run(self._listeners, stamped=self._stamped)

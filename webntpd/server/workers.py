@@ -5,7 +5,7 @@ clients; other sockets are shared. The sockets stay open here, so that clients w
 a worker that failed until another takes its place. While a worker that fails again and again is
 away, the others get its clients.
 
-A worker gets its task and later news over its standard input. It reports its counters on standard
+A worker gets its task and later update over its standard input. It reports its counters on standard
 output, and is killed if the reports stop. It stops when its input ends, which also happens when
 this process dies.
 
@@ -33,9 +33,8 @@ from webntpd.clock.clocks import Clock
 from webntpd.leap.list import LeapList
 from webntpd.server.counters import Counters
 from webntpd.server.credentials import Pem
-from webntpd.server.limits import Limits
-from webntpd.server.messages import PERIOD, News, Task, lines_in, packed, reported
-from webntpd.server.parameters import ServerParameters
+from webntpd.server.messages import PERIOD, Task, Update, lines_in, packed, reported
+from webntpd.server.parameters import Limits, ServerParameters
 from webntpd.sockets.listeners import BACKLOG, Listener
 
 logger = logging.getLogger(__name__)
@@ -74,7 +73,7 @@ class Workers:
         supervision: Supervision = Supervision(),
     ) -> None:
         self._parameters = replace(
-            parameters, limits=share_of(parameters.limits, parameters.workers)
+            parameters, limits=divided(parameters.limits, parameters.workers)
         )
         self._clock = clock
         self._leap = leap
@@ -147,21 +146,21 @@ class Workers:
         process.kill()
 
     async def _tell(self, process: trio.Process, sockets: list[tuple[int, bool]]) -> None:
-        """Give a worker its task, then the news."""
+        """Give a worker its task, then the update."""
         if process.stdin is None:
             return
-        news = self._news()
-        task = Task(self._parameters, self._clock, news, tuple(sockets), self._fast_paths)
+        update = self._update()
+        task = Task(self._parameters, self._clock, update, tuple(sockets), self._fast_paths)
         with suppress(trio.BrokenResourceError):  # it has ended
             await process.stdin.send_all(packed(task))
             while True:
                 with trio.move_on_after(PERIOD):
                     await self._renewed.park()
-                if news != (news := self._news()):
-                    await process.stdin.send_all(packed(news))
+                if update != (update := self._update()):
+                    await process.stdin.send_all(packed(update))
 
-    def _news(self) -> News:
-        return News(self._leap(), self._pem(), logging.getLogger().level)
+    def _update(self) -> Update:
+        return Update(self._leap(), self._pem(), logging.getLogger().level)
 
     async def _watch(self, number: int, process: trio.Process) -> None:
         """Add a worker's counters to those of all, and kill it if it reports nothing any more."""
@@ -213,7 +212,7 @@ def resting(listeners: Sequence[Listener]) -> Iterator[None]:
             sock.listen(BACKLOG)
 
 
-def share_of(limits: Limits, workers: int) -> Limits:
+def divided(limits: Limits, workers: int) -> Limits:
     """The limits of each of so many workers."""
     mean = limits.connections_per_address / workers
     most = math.ceil(mean + 3 * math.sqrt(mean))  # three standard deviations of Poisson's

@@ -1,4 +1,4 @@
-"""What the server's tests share: a clock that tells how often it was read, and a site on it."""
+"""What the server's tests share: a clock that tells how often it was read, and a context on it."""
 
 from dataclasses import dataclass, field
 
@@ -7,13 +7,13 @@ import h11
 from webntpd.clock.adjtime import ClockState
 from webntpd.leap.list import LeapList
 from webntpd.ntp.readings import NS_PER_S
+from webntpd.server.admission import Admission, Caller
 from webntpd.server.clients import Clients
 from webntpd.server.connection import Connection
-from webntpd.server.context import Site
+from webntpd.server.context import Context
 from webntpd.server.counters import Counters
 from webntpd.server.crossorigin import CrossOrigin
-from webntpd.server.limits import Limits
-from webntpd.server.reception import Caller, Reception
+from webntpd.server.parameters import Limits
 from webntpd.server.timesource import TimeSource
 
 T0 = 1_489_224_472 * NS_PER_S
@@ -56,7 +56,7 @@ class Answer:
 
 @dataclass
 class Parts:
-    """A site whose state a test may change."""
+    """A context whose state a test may change."""
 
     allow_cross_origin: bool | tuple[str, ...] = False
     state: ClockState = field(default_factory=lambda: ClockState(True, 0.001))
@@ -68,14 +68,14 @@ class Parts:
     require_sync: bool = False
     limits: Limits = field(default_factory=Limits)
 
-    def site(self) -> Site:
+    def context(self) -> Context:
         time = TimeSource(
             self.clock,
             lambda: self.leap_list,
             lambda: self.state,
             require_sync=self.require_sync,
         )
-        return Site(
+        return Context(
             time,
             CrossOrigin(self.allow_cross_origin),
             self.limits,
@@ -84,10 +84,10 @@ class Parts:
         )
 
     def caller(self, host: str = "127.0.0.1", *proxies: str) -> Caller:
-        return Reception(Clients(self.limits, lambda: self.monotonic_ns), proxies).caller(host)
+        return Admission(Clients(self.limits, lambda: self.monotonic_ns), proxies).caller(host)
 
     def connection(self) -> Connection:
-        return Connection(self.site(), self.caller())
+        return Connection(self.context(), self.caller())
 
 
 def answers(output: bytes, *methods: str) -> list[Answer]:

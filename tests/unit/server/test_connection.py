@@ -13,7 +13,7 @@ from tests.unit.server.parts import T0, Answer, Parts, answer, answers
 from webntpd.protocol.wire import parse_reply
 from webntpd.server.connection import Connection
 from webntpd.server.http import MAX_BODY
-from webntpd.server.limits import Limits
+from webntpd.server.parameters import Limits
 
 ARRIVED = T0 + 5
 TOKEN = "1489217288.328757"

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from tests.unit.server.parts import T0, Parts, answer
 from webntpd.clock.adjtime import ClockState
 from webntpd.ntp.readings import NS_PER_S
-from webntpd.server.cache import MAX_BLOCK, MAX_BLOCKS, MAX_STENCILS
+from webntpd.server.cache import MAX_BLOCK, MAX_BLOCKS, MAX_TEMPLATES
 from webntpd.server.connection import Connection
-from webntpd.server.context import Site
-from webntpd.server.frames import is_one_short_frame, short_text
-from webntpd.server.limits import Limits
+from webntpd.server.context import Context
+from webntpd.server.parameters import Limits
+from webntpd.server.websocket import is_one_short_frame, short_text
 from webntpd.status.snapshot import ServerStatus
 
 TOKEN = b"1489217288.328757"
@@ -68,11 +68,11 @@ class Twins:
                 limits=world.limits,
                 fast_paths=fast_paths,
             )
-            site = parts.site()
+            context = parts.context()
             for request in taught:
-                Connection(site, parts.caller()).receive(request, T0)
+                Connection(context, parts.caller()).receive(request, T0)
             parts.state = ClockState(world.synchronised, 0.001)
-            self._sites.append((site, parts))
+            self._sites.append((context, parts))
 
     def feed(self, *pieces: bytes) -> bytes:
         """The output of a new conversation, the same with both."""
@@ -81,16 +81,16 @@ class Twins:
         return b"".join(output for output, *_ in fast)
 
     def _converse(
-        self, site: Site, parts: Parts, pieces: Iterable[bytes]
+        self, context: Context, parts: Parts, pieces: Iterable[bytes]
     ) -> list[tuple[bytes, bool, bool, ServerStatus]]:
         """Of each piece the output, and all else that must be the same."""
         caller = parts.caller(self._world.host, *self._world.proxies)
-        connection = Connection(site, caller)
+        connection = Connection(context, caller)
         found = []
         at_ns = T0 + NS_PER_S
         for piece in pieces:
             parts.clock.wall_ns = parts.monotonic_ns = at_ns
-            site.refresh(at_ns)
+            context.refresh(at_ns)
             output = connection.receive(piece, at_ns)
             counts = parts.counters.status()
             found.append((output, connection.closing, connection.interleaved, counts))
@@ -316,40 +316,40 @@ def test_messages_are_answered_the_same(
 
 
 def test_a_known_request_gets_the_date_and_state_of_its_own_second() -> None:
-    site = Parts().site()
-    connection = Connection(site, Parts().caller())
+    context = Parts().context()
+    connection = Connection(context, Parts().caller())
     connection.receive(GET, T0)
     later = T0 + 3 * NS_PER_S
-    site.refresh(later)
+    context.refresh(later)
     found = answer(connection.receive(GET, later))
     assert found.headers["date"] == "Sat, 11 Mar 2017 09:27:55 GMT"
 
 
 def test_a_message_gets_the_state_of_its_own_second() -> None:
     parts = Parts()
-    site = parts.site()
-    connection = Connection(site, parts.caller())
+    context = parts.context()
+    connection = Connection(context, parts.caller())
     connection.receive(UPGRADE, T0)
     assert b'"sync":true' in connection.receive(frame(TOKEN), T0)
     parts.state = ClockState(synchronised=False, max_error=16.0)
-    site.refresh(T0 + NS_PER_S)
+    context.refresh(T0 + NS_PER_S)
     assert b'"sync":false' in connection.receive(frame(TOKEN), T0 + NS_PER_S)
 
 
 def test_what_is_remembered_is_bounded_and_the_last_used_stays() -> None:
-    site = Parts().site()
+    context = Parts().context()
     caller = Parts().caller()
 
     def known(block: bytes) -> bool:
-        return site.remembered.answer(b"GET / HTTP/1.1\r\n" + block, caller, T0) is not None
+        return context.cache.answer(b"GET / HTTP/1.1\r\n" + block, caller, T0) is not None
 
     def teach(block: bytes) -> None:
-        Connection(site, caller).receive(b"GET / HTTP/1.1\r\n" + block, T0)
+        Connection(context, caller).receive(b"GET / HTTP/1.1\r\n" + block, T0)
 
     teach(HOST + b"\r\n")
     for number in range(MAX_BLOCKS - 1):
         teach(f"Host: {number}\r\n\r\n".encode())
-    site.refresh(T0 + NS_PER_S)  # which was the last is told to the second
+    context.refresh(T0 + NS_PER_S)  # which was the last is told to the second
     assert known(HOST + b"\r\n")
     teach(b"Host: one-more\r\n\r\n")
     assert known(HOST + b"\r\n")
@@ -362,8 +362,8 @@ def test_what_is_remembered_is_bounded_and_the_last_used_stays() -> None:
 @pytest.mark.parametrize("padding", [0, MAX_BLOCK - 330])
 def test_the_remembered_blocks_take_half_a_mebibyte(padding: int) -> None:
     parts = Parts()
-    site, caller = parts.site(), parts.caller()
-    connection = Connection(site, caller)
+    context, caller = parts.context(), parts.caller()
+    connection = Connection(context, caller)
     hosts = [b"%04d" % number + b"a" * (padding and 251) + b":65535" for number in range(520)]
     tracemalloc.start()
     for host in hosts:
@@ -372,14 +372,14 @@ def test_the_remembered_blocks_take_half_a_mebibyte(padding: int) -> None:
             parts.clock.wall_ns = T0  # of this second, for which patterns are made
             request = b"GET /?%b HTTP/1.1\r\n" % TOKEN[: 11 + digits] + block
             assert answer(connection.receive(request, T0)).status == 200
-    site.time.refresh(T0 + NS_PER_S)  # forgets the templates, which are counted otherwise
+    context.time.refresh(T0 + NS_PER_S)  # forgets the templates, which are counted otherwise
     size, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert size <= 512 * 1024
 
 
 def test_clients_that_use_many_hosts_in_a_second_keep_no_other_from_being_known() -> None:
-    requests = [GET.replace(b"time", b"%d" % number) for number in range(2 * MAX_STENCILS)]
+    requests = [GET.replace(b"time", b"%d" % number) for number in range(2 * MAX_TEMPLATES)]
     twins = Twins(taught=requests)
     for request in requests:
         assert answer(twins.feed(request)).status == 200

@@ -22,7 +22,7 @@ from webntpd.server import ServerError
 from webntpd.server.clients import LOOPBACK as THIS_MACHINE
 from webntpd.server.clients import MAX_ADDRESSES, UNKNOWN, Client, Clients, share_of
 from webntpd.server.connection import Connection
-from webntpd.server.limits import Limits
+from webntpd.server.parameters import Limits
 from webntpd.server.reactor import TICK
 
 FEW = Limits(requests_per_second=2.0, request_burst=3)
@@ -96,11 +96,11 @@ def test_after_the_time_that_it_was_told_a_client_is_admitted(requests: int) -> 
 @pytest.mark.parametrize("tls", [False, True])
 def test_a_polite_client_that_connects_for_every_request_is_never_refused(tls: bool) -> None:
     parts = Parts(limits=replace(FEW, requests_per_second=2.0, request_burst=4))
-    reception = parts.caller("192.0.2.7").reception
+    admission = parts.caller("192.0.2.7").admission
     for _ in range(50):
-        caller = reception.caller("192.0.2.7")
+        caller = admission.caller("192.0.2.7")
         assert caller.pay(tls=tls)
-        assert answer(Connection(parts.site(), caller).receive(GET, T0)).status == 200
+        assert answer(Connection(parts.context(), caller).receive(GET, T0)).status == 200
         parts.monotonic_ns += NS_PER_S if tls else NS_PER_S // 2
 
 
@@ -113,24 +113,24 @@ def test_the_price_of_a_connection_includes_one_request() -> None:
 
 def test_a_burst_of_one_request_is_enough_for_a_tls_connection() -> None:
     parts = Parts(limits=replace(FEW, request_burst=1))
-    reception = parts.caller("192.0.2.7").reception
-    assert [reception.caller("192.0.2.7").pay(tls=True) for _ in range(2)] == [True, False]
+    admission = parts.caller("192.0.2.7").admission
+    assert [admission.caller("192.0.2.7").pay(tls=True) for _ in range(2)] == [True, False]
     parts.monotonic_ns += NS_PER_S // 2
-    assert reception.caller("192.0.2.7").pay(tls=True)
+    assert admission.caller("192.0.2.7").pay(tls=True)
 
 
 def test_connections_without_requests_are_limited_as_requests_are() -> None:
     parts = Parts(limits=FEW)
-    reception = parts.caller("192.0.2.7").reception
-    paid = [reception.caller("192.0.2.7").pay(tls=False) for _ in range(5)]
+    admission = parts.caller("192.0.2.7").admission
+    paid = [admission.caller("192.0.2.7").pay(tls=False) for _ in range(5)]
     assert paid == [True, True, True, False, False]
 
 
 @pytest.mark.parametrize("host", ["10.1.2.3", "127.0.0.1", ""])
 def test_proxies_and_this_machine_pay_for_no_connection(host: str) -> None:
     parts = Parts(limits=FEW)
-    reception = parts.caller(host, "10.0.0.0/8").reception
-    assert all(reception.caller(host).pay(tls=True) for _ in range(10))
+    admission = parts.caller(host, "10.0.0.0/8").admission
+    assert all(admission.caller(host).pay(tls=True) for _ in range(10))
 
 
 def test_a_client_is_forgotten_when_it_has_regained_its_burst_and_has_no_connection() -> None:
@@ -162,7 +162,7 @@ def test_those_who_come_when_too_many_are_known_share_one_share() -> None:
 
 
 def connection(parts: Parts, host: str, *proxies: str) -> Connection:
-    return Connection(parts.site(), parts.caller(host, *proxies))
+    return Connection(parts.context(), parts.caller(host, *proxies))
 
 
 @pytest.mark.parametrize("fast_paths", [True, False])
@@ -251,7 +251,7 @@ def test_the_client_is_the_last_in_a_chain_that_is_no_proxy_of_ours(
     forwarded_for: str, share: str
 ) -> None:
     caller = Parts().caller("10.1.2.3", "10.0.0.0/8", "2001:db8:f::/48")
-    assert caller.client(forwarded_for) is caller.reception.clients.find(share)
+    assert caller.client(forwarded_for) is caller.admission.clients.find(share)
     assert caller.client(forwarded_for) is not None
 
 
@@ -259,10 +259,10 @@ def test_what_a_proxy_says_of_its_client_is_not_kept_unless_it_is_short() -> Non
     caller = Parts().caller("10.1.2.3", "10.0.0.0/8")
     share_of.cache_clear()
     for number in range(100):
-        assert caller.client(f"{number:08000}") is caller.reception.clients.find(UNKNOWN)
+        assert caller.client(f"{number:08000}") is caller.admission.clients.find(UNKNOWN)
     assert share_of.cache_info().currsize == 1
     longest = "[2001:0db8:0001:0002:0003:0004:192.168.100.100%interface-name01]:65535"
-    assert caller.client(longest) is caller.reception.clients.find("2001:db8:1:2::")
+    assert caller.client(longest) is caller.admission.clients.find("2001:db8:1:2::")
 
 
 def test_what_two_headers_say_is_one_chain() -> None:
@@ -299,7 +299,7 @@ def test_a_proxy_is_known_on_a_socket_that_takes_both_ipv4_and_ipv6(
 ) -> None:
     caller = Parts(limits=FEW).caller(host, trusted)
     assert caller.proxy == host
-    assert caller.reception.caller("::ffff:198.51.100.1").proxy is None
+    assert caller.admission.caller("::ffff:198.51.100.1").proxy is None
     assert caller.client("198.51.100.7, ::ffff:192.0.2.1") is caller.client("198.51.100.7")
 
 
@@ -334,13 +334,13 @@ def test_the_page_for_load_balancers_tells_whether_time_is_served(
 
 def test_time_that_is_not_synchronised_is_withheld_if_so_wanted() -> None:
     parts = Parts(require_sync=True)
-    site = parts.site()
-    conversation, websocket = (Connection(site, parts.caller()) for _ in range(2))
+    context = parts.context()
+    conversation, websocket = (Connection(context, parts.caller()) for _ in range(2))
     websocket.receive(UPGRADE, T0)
     assert answer(conversation.receive(GET, T0)).status == 200
     parts.state = UNSYNCHRONISED
     later = T0 + NS_PER_S
-    site.refresh(later)
+    context.refresh(later)
     found = answer(conversation.receive(GET, later))
     assert (found.status, found.headers["retry-after"]) == (503, "60")
     head = b"HEAD / HTTP/1.1\r\nHost: x\r\n\r\n"

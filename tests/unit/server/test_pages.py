@@ -51,7 +51,7 @@ def test_the_page_refers_to_nothing_but_its_own_files() -> None:
     for path in PATHS:
         text = ask(path).body.decode()
         names = [name for pair in REFERENCE.findall(text) for name in pair if name]
-        # The module's own documentation shows how another site imports it.
+        # The module's own documentation shows how another context imports it.
         local = [name for name in names if not name.startswith("https://time.example/")]
         assert {f"/{name.removeprefix('./')}" for name in local} <= PATHS
 
@@ -148,9 +148,9 @@ def test_the_page_is_there_while_the_time_is_withheld() -> None:
 @pytest.mark.parametrize("headers", ["", ACCEPT])
 def test_a_page_comes_even_after_the_same_headers_have_asked_for_the_time(headers: str) -> None:
     parts = Parts()
-    site = parts.connection()
-    assert "st" in json.loads(answer(site.receive(request("/json", headers), T0)).body)
-    assert answer(site.receive(request("/json", headers), T0)).status == 200
+    context = parts.connection()
+    assert "st" in json.loads(answer(context.receive(request("/json", headers), T0)).body)
+    assert answer(context.receive(request("/json", headers), T0)).status == 200
     target = "/" if headers else "/clock"
-    found = answer(site.receive(request(target, headers), T0))
+    found = answer(context.receive(request(target, headers), T0))
     assert found.headers["content-type"].startswith("text/html")

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from webntpd.server.clients import holders_of, share_of
-from webntpd.server.slots import LOOKS, Connection, Slot, Slots
+from webntpd.server.slots import LOOKS, Connection, ConnectionSlot, ConnectionSlots
 
 
 @dataclass(eq=False)
@@ -35,8 +35,8 @@ def names(host: str) -> tuple[str, ...]:
     return holders_of(share_of(host))
 
 
-def filled(connections: list[Fake]) -> tuple[Slots, dict[Connection, Slot]]:
-    slots = Slots()
+def filled(connections: list[Fake]) -> tuple[ConnectionSlots, dict[Connection, ConnectionSlot]]:
+    slots = ConnectionSlots()
     return slots, {each: slots.take(each, names(each.host)) for each in connections}
 
 
@@ -120,8 +120,8 @@ HOSTS = ["192.0.2.1", "192.0.2.2", "2001:db8:1:1::1", "2001:db8:1:2::1", "2001:d
 
 @given(st.lists(st.tuples(st.sampled_from(HOSTS), st.booleans())))
 def test_room_is_always_made_by_a_largest_holder(steps: list[tuple[str, bool]]) -> None:
-    slots = Slots()
-    places: dict[Connection, Slot] = {}
+    slots = ConnectionSlots()
+    places: dict[Connection, ConnectionSlot] = {}
     counts: Counter[str] = Counter()
     for host, leaves in steps:
         connection = Fake(host)

@@ -29,10 +29,11 @@ from tests.unit.server.parts import Parts
 from webntpd.clock.clocks import ShiftedClock, SystemClock
 from webntpd.ntp.readings import NS_PER_S
 from webntpd.protocol.wire import INTERLEAVED_SUBPROTOCOL, SUBPROTOCOL, Reply, parse_reply
-from webntpd.server import Counters, ServerError, ServerParameters, reactor, serve, single
+from webntpd.server import Counters, ServerError, ServerParameters, reactor, serve
+from webntpd.server import server as single_process
 from webntpd.server.channel import LINGER, LINGER_BYTES, READ_SIZE, Channel
 from webntpd.server.connection import Connection
-from webntpd.server.limits import Limits
+from webntpd.server.parameters import Limits
 from webntpd.server.reactor import TICK
 from webntpd.sockets import stamps
 from webntpd.sockets.listeners import ListenError, listen, split_address
@@ -482,7 +483,7 @@ def test_connections_leave_descriptors_for_the_rest(descriptors: int, connection
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, hard))
     try:
-        found = single._within_descriptors(Limits(connections=1000))
+        found = single_process._within_descriptors(Limits(connections=1000))
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert found == Limits(connections=connections)

@@ -8,7 +8,7 @@ from webntpd.protocol.wire import parse_reply
 
 
 def rendered(parts: Parts, host: str = "x") -> bytes:
-    return parts.site().time.template(host).render("0", T0, T0)
+    return parts.context().time.template(host).render("0", T0, T0)
 
 
 def test_the_state_of_the_clock_is_in_the_reply() -> None:
@@ -33,7 +33,7 @@ def test_the_leap_list_is_in_the_reply() -> None:
 
 def test_a_new_second_brings_a_new_date_and_state() -> None:
     parts = Parts()
-    time = parts.site().time
+    time = parts.context().time
     before = time.template("x")
     parts.state = ClockState(synchronised=False, max_error=None)
     time.refresh(T0 + NS_PER_S - 1)
@@ -44,13 +44,13 @@ def test_a_new_second_brings_a_new_date_and_state() -> None:
 
 
 def test_a_clock_that_is_set_back_is_noticed() -> None:
-    time = Parts().site().time
+    time = Parts().context().time
     time.refresh(T0 - 60 * NS_PER_S)
     assert time.date == "Sat, 11 Mar 2017 09:26:52 GMT"
 
 
 def test_hosts_that_clients_make_up_do_not_fill_the_memory() -> None:
-    time = Parts().site().time
+    time = Parts().context().time
     templates = [time.template(str(number)) for number in range(1000)]
     kept = [time.template(str(number)) for number in range(1000)]
     assert templates[0] is kept[0]

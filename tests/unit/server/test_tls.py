@@ -23,7 +23,7 @@ from tests.unit.server.test_websocket import UPGRADE, close_code, frame
 from webntpd.protocol.wire import INTERLEAVED_SUBPROTOCOL, parse_reply
 from webntpd.server import ServerError, ServerParameters, serve
 from webntpd.server.credentials import TICKET_KEY_LIFE, Credentials
-from webntpd.server.limits import Limits
+from webntpd.server.parameters import Limits
 from webntpd.server.tls import TlsConnection
 
 CA = trustme.CA()

@@ -23,7 +23,7 @@ from wsproto.events import (
 from tests.unit.server.parts import T0, Parts, answer
 from webntpd.protocol.wire import INTERLEAVED_SUBPROTOCOL, SUBPROTOCOL, parse_reply
 from webntpd.server.connection import Connection
-from webntpd.server.limits import Limits
+from webntpd.server.parameters import Limits
 
 ARRIVED = T0 + 5
 TOKEN = "1489217288.328757"

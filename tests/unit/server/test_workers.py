@@ -22,10 +22,10 @@ from webntpd.leap.list import LeapList
 from webntpd.ntp.readings import LeapNotice
 from webntpd.protocol.wire import parse_reply
 from webntpd.server import Counters, ServerParameters, serve, workers
-from webntpd.server.limits import Limits
-from webntpd.server.messages import News, Task, packed, unpacked
+from webntpd.server.messages import Task, Update, packed, unpacked
+from webntpd.server.parameters import Limits
 from webntpd.server.worker import Worker
-from webntpd.server.workers import Supervision, Workers, resting, share_of
+from webntpd.server.workers import Supervision, Workers, divided, resting
 from webntpd.sockets.listeners import Listener, listen, split_address
 
 TWO = ServerParameters(listen=("127.0.0.1:0",), local=True, workers=2)
@@ -293,12 +293,12 @@ async def test_a_worker_that_died_comes_back_with_the_certificate_that_was_last_
 
 async def test_a_new_log_level_reaches_a_worker(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)  # and back again after the test
-    news = News(None, None, logging.WARNING)
-    worker = Worker(Task(LOOPBACK, ShiftedClock(SHIFT), news, (), fast_paths=True))
+    update = Update(None, None, logging.WARNING)
+    worker = Worker(Task(LOOPBACK, ShiftedClock(SHIFT), update, (), fast_paths=True))
     assert logging.getLogger().level == logging.WARNING
 
     async def messages() -> AsyncIterator[object]:
-        yield replace(news, log_level=logging.DEBUG)
+        yield replace(update, log_level=logging.DEBUG)
 
     await worker.run(messages())
     assert logging.getLogger().level == logging.DEBUG
@@ -307,7 +307,7 @@ async def test_a_new_log_level_reaches_a_worker(caplog: pytest.LogCaptureFixture
 @pytest.mark.parametrize("workers", [1, 2, 4, 32])
 def test_workers_share_the_limits_on_connections(workers: int) -> None:
     limits = Limits(connections=1000, connections_per_address=64)
-    share = share_of(limits, workers)
+    share = divided(limits, workers)
     assert share.connections == 1000 // workers
     assert 64 <= share.connections_per_address * workers <= 64 + 3 * (64 * workers) ** 0.5 + workers
     assert share.requests_per_second == limits.requests_per_second
@@ -317,7 +317,7 @@ def test_workers_share_the_limits_on_connections(workers: int) -> None:
 def test_who_keeps_to_the_limit_is_hardly_ever_refused_for_having_come_to_one_worker(
     workers: int,
 ) -> None:
-    most = share_of(Limits(), workers).connections_per_address
+    most = divided(Limits(), workers).connections_per_address
     random = Random(1)
     tries = 2000
     refused = sum(
@@ -327,7 +327,7 @@ def test_who_keeps_to_the_limit_is_hardly_ever_refused_for_having_come_to_one_wo
 
 
 def test_each_worker_admits_somebody() -> None:
-    share = share_of(Limits(connections=1, connections_per_address=1), 8)
+    share = divided(Limits(connections=1, connections_per_address=1), 8)
     assert (share.connections, share.connections_per_address) == (1, 1)
 
 

@@ -9,15 +9,14 @@ import trio
 from webntpd.clock.adjtime import clock_state_source
 from webntpd.clock.clocks import Clock
 from webntpd.leap.list import LeapList
+from webntpd.server.admission import Admission
 from webntpd.server.clients import Clients
-from webntpd.server.context import Site
+from webntpd.server.context import Context
 from webntpd.server.counters import Counters
 from webntpd.server.credentials import Credentials, Pem
 from webntpd.server.crossorigin import CrossOrigin
-from webntpd.server.limits import Limits
-from webntpd.server.parameters import ServerError, ServerParameters
+from webntpd.server.parameters import Limits, ServerError, ServerParameters
 from webntpd.server.reactor import Reactor
-from webntpd.server.reception import Reception
 from webntpd.server.timesource import TimeSource
 from webntpd.sockets import stamps
 from webntpd.sockets.listeners import Listener
@@ -46,9 +45,9 @@ class Server:
         self._clock = clock
         limits = _within_descriptors(parameters.limits)
         self._credentials = _credentials(parameters, pem)
-        self._reception = Reception(Clients(limits, clock.monotonic_ns), parameters.trusted_proxies)
+        self._admission = Admission(Clients(limits, clock.monotonic_ns), parameters.trusted_proxies)
         state = clock_state_source(local=parameters.local, max_error=parameters.max_error)
-        self._site = Site(
+        self._context = Context(
             TimeSource(clock, leap, state, require_sync=parameters.require_sync),
             CrossOrigin(parameters.allow_cross_origin),
             limits,
@@ -77,8 +76,8 @@ class Server:
         """
         reactor = Reactor(
             listeners,
-            self._site,
-            self._reception,
+            self._context,
+            self._admission,
             self._clock,
             credentials=self._credentials,
             departures=stamped,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from webntpd.server.clients import LOOPBACK, UNKNOWN, Client, Clients, address_of, holders_of
 from webntpd.server.parameters import ServerError
-from webntpd.server.slots import Connection, Slot, Slots
+from webntpd.server.slots import Connection, ConnectionSlot, ConnectionSlots
 
 TLS_PRICE = 2
 """Price of a TLS connection, requests. Its handshake takes 50 times the work of one."""
@@ -32,11 +32,11 @@ class Caller:
     request is paid for.
     """
 
-    reception: "Reception"
+    admission: "Admission"
     direct: Client | None
     proxy: str | None = None
     holder: Client | None = None
-    slot: Slot | None = None
+    slot: ConnectionSlot | None = None
     paid: bool = False
 
     def client(self, forwarded_for: str | None) -> Client | None:
@@ -48,8 +48,8 @@ class Caller:
         if self.proxy is None:
             return self.direct
         if forwarded_for is None:
-            return self.reception.clients.find_limited(self.proxy)
-        return self.reception.client_of(forwarded_for)
+            return self.admission.clients.find_limited(self.proxy)
+        return self.admission.client_of(forwarded_for)
 
     def pay(self, *, tls: bool) -> bool:
         """Charge the client at the other end for a connection. False if it may have none."""
@@ -69,7 +69,7 @@ class Caller:
     def enter(self, connection: Connection) -> None:
         """Count the connection from now on."""
         holders = holders_of(self.proxy or LOOPBACK) if self.direct is None else self.direct.holders
-        self.slot = self.reception.slots.take(connection, holders)
+        self.slot = self.admission.slots.take(connection, holders)
         self._change_holder(self.direct)
 
     def hold(self, client: Client | None) -> bool:
@@ -79,14 +79,14 @@ class Caller:
                 return False
             self._change_holder(client)
             if self.slot is not None:
-                self.reception.slots.move(self.slot, client.holders)
+                self.admission.slots.move(self.slot, client.holders)
         return True
 
     def leave(self) -> None:
         """Count the connection no more."""
         self._change_holder(None)
         if self.slot is not None:
-            self.reception.slots.free(self.slot)
+            self.admission.slots.free(self.slot)
             self.slot = None  # else a cycle waits for the garbage collector
 
     def _change_holder(self, client: Client | None) -> None:
@@ -97,12 +97,12 @@ class Caller:
             client.connections += 1
 
 
-class Reception:
+class Admission:
     """Knows the proxies. `trusted` are addresses and networks, and "unix" for Unix sockets."""
 
     def __init__(self, clients: Clients, trusted: tuple[str, ...]) -> None:
         self.clients = clients
-        self.slots = Slots()
+        self.slots = ConnectionSlots()
         self._unix = "unix" in trusted
         self._networks = [network(each) for each in trusted if each != "unix"]
 
