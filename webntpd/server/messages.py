@@ -1,7 +1,8 @@
-"""The messages between the server's processes: task and update to a worker, its reports back.
+"""The messages between the server's processes.
 
-Task and update are pickles on the worker's standard input, each after its length. A report is a line
-of JSON on its standard output with all of its counters, so a report that is lost costs nothing.
+A worker gets its task and then updates on its standard input: pickles, each after its length. It
+writes reports on its standard output. A report is a line of JSON with all of the worker's counters,
+so a lost report costs nothing.
 """
 
 import json

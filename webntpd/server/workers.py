@@ -22,7 +22,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -36,24 +36,25 @@ from webntpd.server.credentials import Pem
 from webntpd.server.messages import PERIOD, Task, Update, lines_in, packed, reported
 from webntpd.server.parameters import Limits, ServerParameters
 from webntpd.sockets.listeners import BACKLOG, Listener
+from webntpd.tasks.restart import Backoff, EndedError, keep_running
 
 logger = logging.getLogger(__name__)
 
 COMMAND = (sys.executable, "-m", "webntpd.server.worker")
+BACKOFF = Backoff(first=0.5, last=60.0)
 
 
 @dataclass(frozen=True, slots=True)
 class Supervision:
     """When a worker is replaced.
 
-    One that ended is replaced after `first_delay` s, then each time after twice as long, up to
-    `last_delay`. One that hangs is killed: it has missed as many reports as `patience` says, or
-    `first_patience` if it never reported, as on a slow machine it takes long to load. They are
-    counted rather than timed, so that no worker counts as hung after the machine was suspended.
+    `backoff` has the delays before a worker that ended is replaced. A worker hangs, and is killed,
+    if it misses `patience` reports in a row, or `first_patience` before its first one, since a slow
+    machine takes long to load it. Reports are counted rather than timed, so that no worker seems to
+    hang after the machine was suspended.
     """
 
-    first_delay: float = 0.5
-    last_delay: float = 60.0
+    backoff: Backoff = BACKOFF
     patience: int = 10
     first_patience: int = 60
 
@@ -99,20 +100,20 @@ class Workers:
                 listener.close()
 
     async def _keep_running(self, number: int, listeners: Sequence[Listener]) -> None:
-        first_delay, last_delay = self._supervision.first_delay, self._supervision.last_delay
-        delay = first_delay
-        while True:
-            started = trio.current_time()
-            outcome = await self._run_one(number, listeners)
-            if trio.current_time() - started > last_delay:
-                delay = first_delay
-            logger.error("server worker %d %s; another in %.1f s", number, outcome, delay)
-            with resting(listeners if delay > first_delay else ()):
-                await trio.sleep(delay)
-            delay = min(2 * delay, last_delay)
+        backoff = self._supervision.backoff
 
-    async def _run_one(self, number: int, listeners: Sequence[Listener]) -> str:
-        """Run one worker to its end, and return in words how it went."""
+        def pause(delay: float) -> AbstractContextManager[None]:
+            return resting(listeners if delay > backoff.first else ())
+
+        await keep_running(
+            f"server worker {number}",
+            partial(self._run_one, number, listeners),
+            backoff=backoff,
+            pause=pause,
+        )
+
+    async def _run_one(self, number: int, listeners: Sequence[Listener]) -> None:
+        """Run one worker process. Raises EndedError when it ends, or cannot start."""
         sockets = [(listener.socket.fileno(), listener.tls) for listener in listeners]
         start = partial(
             trio.run_process,
@@ -126,15 +127,16 @@ class Workers:
         async with trio.open_nursery() as nursery:
             try:
                 process: trio.Process = await nursery.start(start)
-            except (OSError, RuntimeError) as error:  # RuntimeError: no more threads are allowed
-                return (
-                    f"cannot be started: {error.strerror if isinstance(error, OSError) else error}"
-                )
-            nursery.start_soon(self._tell, process, sockets)
-            nursery.start_soon(self._watch, number, process)
-            status = await process.wait()
+            except OSError as error:
+                outcome = f"cannot be started: {error.strerror}"
+            except RuntimeError as error:  # the system allows no more threads
+                outcome = f"cannot be started: {error}"
+            else:
+                nursery.start_soon(self._tell, process, sockets)
+                nursery.start_soon(self._watch, number, process)
+                outcome = f"ended ({await process.wait()})"
             nursery.cancel_scope.cancel()
-        return f"ended ({status})"
+        raise EndedError(outcome)
 
     async def _stop(self, process: trio.Process) -> None:
         """End a worker's input, and it stops as gracefully as we would."""

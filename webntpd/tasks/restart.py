@@ -2,34 +2,67 @@
 
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 
 import trio
 
-log = logging.getLogger(__name__)
-
-FIRST_RESTART_DELAY = 1.0
-LAST_RESTART_DELAY = 300.0
-"""A task that failed is restarted after the first, then each time after twice as long, s."""
+logger = logging.getLogger(__name__)
 
 
-async def keep_running(name: str, run: Callable[[], Awaitable[None]]) -> None:
-    """Run a task until it is cancelled or ends by itself; when it fails, start it again."""
-    delay = FIRST_RESTART_DELAY
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """The delays before restarts, s: `first`, then each time twice as long, up to `last`.
+
+    After a run that was longer than `last` the delay is `first` again.
+    """
+
+    first: float = 1.0
+    last: float = 300.0
+
+
+DEFAULT_BACKOFF = Backoff()
+
+
+class EndedError(Exception):
+    """A task ended and must run again. The text says how, so the log needs no traceback."""
+
+
+def no_pause(delay: float) -> AbstractContextManager[None]:  # noqa: ARG001
+    """Do nothing special before a restart."""
+    return nullcontext()
+
+
+async def keep_running(
+    name: str,
+    run: Callable[[], Awaitable[None]],
+    *,
+    backoff: Backoff = DEFAULT_BACKOFF,
+    pause: Callable[[float], AbstractContextManager[None]] = no_pause,
+) -> None:
+    """Run a task until it is cancelled or returns; after a failure, log it and run it again.
+
+    `pause` gets each delay, s, and its context lasts as long as the delay.
+    """
+    delay = backoff.first
     while True:
         started = trio.current_time()
         try:
             await run()
+        except EndedError as end:
+            logger.error("%s %s; restarting it in %g s", name, end, delay)  # noqa: TRY400
         except Exception:
-            log.exception("%s failed; restarting it in %.0f s", name, delay)
-        except BaseExceptionGroup as group:  # cancelled, and something failed on the way out
+            logger.exception("%s failed; restarting it in %g s", name, delay)
+        except BaseExceptionGroup as group:  # cancelled, and a clean-up failed
             failures, cancelled = group.split(Exception)
             if failures is not None:
-                log.exception("%s failed while it ended", name, exc_info=failures)
+                logger.exception("%s failed while it ended", name, exc_info=failures)
             if cancelled is not None:
                 raise cancelled from None
         else:
             return
-        if trio.current_time() - started > LAST_RESTART_DELAY:
-            delay = FIRST_RESTART_DELAY
-        await trio.sleep(delay)
-        delay = min(2 * delay, LAST_RESTART_DELAY)
+        if trio.current_time() - started > backoff.last:
+            delay = backoff.first
+        with pause(delay):
+            await trio.sleep(delay)
+        delay = min(2 * delay, backoff.last)

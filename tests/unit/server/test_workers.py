@@ -27,6 +27,7 @@ from webntpd.server.parameters import Limits
 from webntpd.server.worker import Worker
 from webntpd.server.workers import Supervision, Workers, divided, resting
 from webntpd.sockets.listeners import Listener, listen, split_address
+from webntpd.tasks.restart import Backoff
 
 TWO = ServerParameters(listen=("127.0.0.1:0",), local=True, workers=2)
 UNTIL = 60.0
@@ -73,7 +74,7 @@ async def test_workers_serve_and_are_counted_and_replaced_and_stop(
             assert server.counters.status().connections < 32
         await server.stopped.wait()
     assert children() == before
-    assert any("another in 0.5 s" in record.getMessage() for record in caplog.records)
+    assert any("restarting it in 0.5 s" in record.getMessage() for record in caplog.records)
 
 
 @asynccontextmanager
@@ -130,13 +131,13 @@ async def test_a_worker_that_never_reports_is_killed_and_replaced(
 ) -> None:
     monkeypatch.setattr(workers, "COMMAND", (sys.executable, "-c", "import time; time.sleep(999)"))
     before = children()
-    async with supervised(Supervision(first_delay=0.01, first_patience=1)):
+    async with supervised(Supervision(Backoff(first=0.01), first_patience=1)):
         while len(caplog.messages) < 8:  # noqa: ASYNC110 - logging has no event
             await trio.sleep(0.01)
     for number in range(2):
         assert [each for each in caplog.messages if f"worker {number} " in each][:3] == [
             f"server worker {number} hangs, and is killed",
-            f"server worker {number} ended (-9); another in 0.0 s",
+            f"server worker {number} ended (-9); restarting it in 0.01 s",
             f"server worker {number} hangs, and is killed",
         ]
     assert children() == before
@@ -148,7 +149,7 @@ async def test_a_worker_that_cannot_be_started_is_tried_again(
     before = children()
     with monkeypatch.context() as failing:
         failing.setattr(workers, "COMMAND", ("/nowhere/python",))
-        async with supervised(Supervision(first_delay=0.01, last_delay=0.05)) as port:
+        async with supervised(Supervision(Backoff(first=0.01, last=0.05))) as port:
             while len(caplog.messages) < 4:  # noqa: ASYNC110 - logging has no event
                 await trio.sleep(0.01)
             failing.undo()
@@ -156,7 +157,7 @@ async def test_a_worker_that_cannot_be_started_is_tried_again(
             while not served:
                 with suppress(OSError, trio.BrokenResourceError):
                     served = await sync_at(port)
-    fault = "server worker 0 cannot be started: No such file or directory; another in 0.0 s"
+    fault = "server worker 0 cannot be started: No such file or directory; restarting it in 0.01 s"
     assert fault in caplog.messages  # trio starts the two workers in any order
     assert children() == before
 
@@ -191,7 +192,7 @@ async def test_clients_do_not_wait_for_workers_that_fail_again_and_again(
 ) -> None:
     with monkeypatch.context() as failing:
         failing.setattr(workers, "COMMAND", (sys.executable, "-c", "raise SystemExit(3)"))
-        async with supervised(Supervision(first_delay=0.01)) as port:
+        async with supervised(Supervision(Backoff(first=0.01))) as port:
             while await connects(port):
                 pass
             failing.undo()

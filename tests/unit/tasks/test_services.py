@@ -1,6 +1,5 @@
 """Services are restarted after any failure at any time, and a replaced one comes back."""
 
-import logging
 from collections.abc import Callable
 from itertools import pairwise
 
@@ -8,7 +7,6 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from webntpd.tasks.restart import LAST_RESTART_DELAY, keep_running
 from webntpd.tasks.services import Slot
 
 
@@ -144,21 +142,3 @@ async def test_a_service_that_waits_to_be_restarted_can_be_replaced(
     await place.change("second")
     await trio.sleep(100)
     assert service.starts == ["first", "second"]
-
-
-async def test_a_service_that_fails_is_restarted_after_growing_delays(
-    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.INFO)
-    started: list[float] = []
-
-    async def fail_four_times() -> None:
-        started.append(trio.current_time())
-        await trio.sleep(LAST_RESTART_DELAY + 1 if len(started) == 4 else 0)
-        if len(started) < 6:
-            raise RuntimeError("broken")
-
-    await keep_running("task", fail_four_times)
-    pauses = [later - earlier for earlier, later in pairwise(started)]
-    assert pauses == [1, 2, 4, LAST_RESTART_DELAY + 1 + 1, 2]
-    assert "task failed; restarting it in 1 s" in caplog.text
