@@ -7,7 +7,7 @@ code; `test_corpus.py` feeds them to it in `make test`, without atheris.
 
 TARGETS = {
     "replies": ("webntpd.protocol.wire", "webntpd.protocol.onwire"),
-    "leaplists": ("webntpd.leap.list",),
+    "leaplists": ("webntpd.leap",),
     "configurations": ("webntpd.config",),
     "clients": ("webntpd.exchange",),
     "connections": ("webntpd.server",),

@@ -3,7 +3,8 @@
 import hashlib
 import re
 
-from webntpd.leap.list import LeapError, parse_leap_list, smear_ns
+from webntpd.leap.list import LeapError, parse_leap_list
+from webntpd.leap.smear import smear_ns
 from webntpd.ntp.readings import NS_PER_S
 
 _HASHED = re.compile(rb"^#[$@][ \t]+(.*?)[ \t\r]*$|^([0-9]+)[ \t]+([0-9]+)", re.MULTILINE)

@@ -18,7 +18,7 @@ from webntpd.clock.clocks import Clock, Pair, read_pair
 from webntpd.config import PeerSpec
 from webntpd.exchange import make_exchange
 from webntpd.exchange.base import Exchange, ExchangeParameters, say_goodbye
-from webntpd.leap.list import warning_from
+from webntpd.leap.notice import warning_from
 from webntpd.ntp.bounds import Window, bounds_of, estimate_of
 from webntpd.ntp.estimates import UNKNOWN_FREQUENCY, Entry, Frequency, PeerEstimate, Track
 from webntpd.ntp.parameters import PeerParameters

@@ -17,9 +17,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from webntpd.ntp.estimates import UNKNOWN_FREQUENCY, Frequency
+import trio
+
+from webntpd.ntp.estimates import UNKNOWN_FREQUENCY, Estimate, Frequency
 from webntpd.ntp.line import MAX_WANDER
 from webntpd.ntp.readings import NS_PER_S
+from webntpd.status.snapshot import Status
 
 VERSION = 1
 """Changes when an older program would misread the file."""
@@ -35,6 +38,9 @@ AGEING = 1e-6 / (30 * 86_400)
 """How fast a stored frequency grows more uncertain, s/s per s."""
 UNKNOWN_AGE = 365 * 86_400.0
 """The age that a state from the future counts with, s: the wall clock is wrong now, or was then."""
+
+INTERVAL = 3600.0
+"""Time between two writes, s; one more comes at the end."""
 
 logger = logging.getLogger(__name__)
 
@@ -59,6 +65,12 @@ def frequency_from(state: State, now_ns: int) -> Frequency:
     known = state.frequency
     uncertainty = math.hypot(known.uncertainty, RESTART_UNCERTAINTY) + AGEING * age
     return Frequency(known.value, min(uncertainty, UNKNOWN_FREQUENCY.uncertainty), known.wander)
+
+
+def stored_frequency(path: Path | None, now_ns: int) -> Frequency:
+    """The frequency that an earlier run stored at `path`, for a start at Unix time `now_ns`."""
+    state = None if path is None else load_state(path)
+    return UNKNOWN_FREQUENCY if state is None else frequency_from(state, now_ns)
 
 
 def load_state(path: Path) -> State | None:
@@ -141,3 +153,43 @@ def _number(values: dict[str, Any], name: str, least: float, greatest: float) ->
     if least <= value <= greatest:
         return float(value)
     raise StateError(f"{name} of the frequency is not from {least:g} to {greatest:g}")
+
+
+class StateKeeper:
+    """Takes snapshots, and writes the frequency of the newest one that has one."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._state: State | None = None
+        self._written: State | None = None
+        self._problem: str | None = None
+
+    def observe(self, status: Status) -> None:
+        """Take a snapshot. Its frequency counts only if there is an estimate, from a majority."""
+        verdict = status.verdict
+        if verdict.frequency is not None and isinstance(verdict.estimate, Estimate):
+            self._state = State(verdict.frequency, status.wall_ns)
+
+    async def run(self) -> None:
+        """Write every INTERVAL until cancelled, and then once more."""
+        try:
+            while True:
+                await trio.sleep(INTERVAL)
+                await trio.to_thread.run_sync(self.save)
+        finally:
+            self.save()
+
+    def save(self) -> None:
+        """Write the state if there is a new one. A failure is logged when its reason is new."""
+        state = self._state  # the loop may go on meanwhile, and bring another
+        if state is None or state == self._written:
+            return
+        try:
+            save_state(self._path, state)
+        except OSError as error:
+            problem = error.strerror or str(error)
+            if problem != self._problem:
+                logger.warning("the state cannot be kept in %s: %s", self._path, problem)
+            self._problem = problem
+        else:
+            self._written, self._problem = state, None

@@ -5,18 +5,18 @@ other. The watchdog's heartbeats come by the same channel: it is fed only while 
 """
 
 import logging
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import trio
 
 from webntpd.clock.clocks import Clock, Pair, read_pair
 from webntpd.clock.discontinuity import Discontinuity, DiscontinuityDetector
-from webntpd.leap.list import LeapList, smear_is_possible, warning_from
+from webntpd.leap.knowledge import LeapKnowledge
 from webntpd.ntp.actions import PeerReport
 from webntpd.ntp.estimates import Estimate, Publication, Tally, Verdict
 from webntpd.ntp.parameters import SystemParameters
-from webntpd.ntp.readings import Leap, LeapNotice, Smear
+from webntpd.ntp.readings import Leap
 from webntpd.ntp.system import System, calls_for_publication, is_fit
 from webntpd.refclock.base import Refclock
 from webntpd.status.changes import changes
@@ -39,7 +39,7 @@ class ClockSet:
 
 
 @dataclass(frozen=True, slots=True)
-class Output:
+class Destination:
     """A refclock, and the one peer that it follows instead of the vote, if any."""
 
     refclock: Refclock
@@ -50,27 +50,16 @@ class Output:
 class Setup:
     """The configuration of the system process; a new one comes with each reload.
 
-    `kinds` gives each configured peer's kind of exchange, in the configuration's order; `smears`
-    how the servers of those peers that smear leap seconds do so.
+    `kinds` gives each configured peer's kind of exchange, in the configuration's order.
     """
 
-    parameters: SystemParameters
-    kinds: dict[str, str]
-    outputs: Sequence[Output]
-    leap_list: LeapList | None = None
-    smears: Mapping[str, Smear] = field(default_factory=dict)
+    parameters: SystemParameters = field(default_factory=SystemParameters)
+    kinds: Mapping[str, str] = field(default_factory=dict)
+    outputs: Sequence[Destination] = ()
+    leap: LeapKnowledge = field(default_factory=LeapKnowledge)
 
 
 Event = PeerReport | Heartbeat | ClockSet | Setup
-
-
-def notices(reports: Iterable[PeerReport], smears: Container[str]) -> dict[str, LeapNotice]:
-    """The peers' notices of leap seconds, by name. A peer that smears them never announces one."""
-    return {
-        report.name: report.track.leap
-        for report in reports
-        if report.track and report.track.leap and report.name not in smears
-    }
 
 
 class SystemTask:
@@ -82,28 +71,26 @@ class SystemTask:
 
     def __init__(
         self,
-        setup: Setup,
         clock: Clock,
         *,
         observe: Callable[[Status], None],
         feed_watchdog: Callable[[], None],
         alarm_peers: Callable[[], None],
     ) -> None:
-        self._setup = setup
+        self._setup = Setup()
         self._clock = clock
         self._observe = observe
         self._feed_watchdog = feed_watchdog
         self._alarm_peers = alarm_peers
         self._started_ns = clock.raw_ns()
-        self._system = System(setup.parameters, setup.kinds)
+        self._system = System(self._setup.parameters, self._setup.kinds)
         self._offsets: dict[str, tuple[float, ...]] = {}
         self._detector = DiscontinuityDetector(clock)
         self._measured_since_ns = 0
         self._status: Status | None = None
 
     async def run(self, events: trio.MemoryReceiveChannel[Event]) -> None:
-        """Handle events until cancelled."""
-        self._conclude()
+        """Handle events until cancelled. The first one must be a Setup."""
         async for event in events:
             match event:
                 case Heartbeat():
@@ -155,8 +142,8 @@ class SystemTask:
         pair = read_pair(self._clock)
         verdict = self._system.vote(
             pair.raw_ns,
-            leaps=self._leap_warnings(pair.wall_ns),
-            barred=self._barred(pair.wall_ns),
+            leaps=self._setup.leap.warnings(self._system.reports, pair.wall_ns),
+            barred=self._setup.leap.barred(self._system.reports, pair.wall_ns),
         )
         if report is not None and report.fresh:
             self._remember_offset(report, verdict, pair)
@@ -168,30 +155,6 @@ class SystemTask:
         offset = estimate.offset(pair.raw_ns, pair.wall_ns)
         offsets = (*self._offsets.get(report.name, ()), offset)
         self._offsets[report.name] = offsets[-REMEMBERED_OFFSETS:]
-
-    def _own_list(self, wall_ns: int) -> LeapList | None:
-        """Our own list of leap seconds while it is valid."""
-        own = self._setup.leap_list
-        return own if own and wall_ns < own.expires_ns else None
-
-    def _notices(self) -> dict[str, LeapNotice]:
-        return notices(self._system.reports, self._setup.smears)
-
-    def _leap_warnings(self, wall_ns: int) -> dict[str, Leap]:
-        """Each peer's warning, by name: that of our own list while it is valid."""
-        own = self._own_list(wall_ns)
-        if own:
-            return dict.fromkeys(self._setup.kinds, own.warning(wall_ns))
-        return {name: warning_from(each, wall_ns) for name, each in self._notices().items()}
-
-    def _barred(self, wall_ns: int) -> frozenset[str]:
-        """Peers that have no vote, because they may be smearing now, by an unknown amount."""
-        smears = self._setup.smears
-        if not smears or self._own_list(wall_ns):
-            return frozenset()
-        if not smear_is_possible(wall_ns, self._notices().values()):
-            return frozenset()
-        return frozenset(smears)
 
     def _publish(self, report: PeerReport, verdict: Verdict, pair: Pair) -> None:
         combined = None
@@ -213,19 +176,21 @@ class SystemTask:
     def _of_one_peer(self, report: PeerReport, verdict: Verdict, pair: Pair) -> Publication | None:
         """The sample for a refclock that follows this peer alone: there the consumer votes."""
         estimate = verdict.estimates[report.name]
-        barred = self._barred(pair.wall_ns)
-        if report.name in barred or not is_fit(report, estimate, pair.raw_ns):
+        leap, reports = self._setup.leap, self._system.reports
+        if report.name in leap.barred(reports, pair.wall_ns) or not is_fit(
+            report, estimate, pair.raw_ns
+        ):
             return None
         return Publication(
             receive_ns=pair.wall_ns,
             offset=estimate.offset(pair.raw_ns, pair.wall_ns),
             error=estimate.error_bound(pair.raw_ns),
-            leap=self._leap_warnings(pair.wall_ns).get(report.name, Leap.NONE),
+            leap=leap.warnings(reports, pair.wall_ns).get(report.name, Leap.NONE),
         )
 
     def _show(self, verdict: Verdict, pair: Pair) -> None:
         """Make the new snapshot, log what changed, and give it to the observer."""
-        leap_list = self._setup.leap_list
+        leap_list = self._setup.leap.own
         status = Status(
             at_ns=pair.raw_ns,
             peers=tuple(self._peer_statuses(verdict)),

@@ -1,4 +1,4 @@
-"""Fetches a newer leap-seconds list when the one at hand is about to expire.
+"""The leap-seconds list: read from its files, and downloaded when it is about to expire.
 
 A download is used only if it is a whole list (its own SHA-1 says so), has the known history, agrees
 with the list at hand, expires later, and expires at most 400 days after its own update.
@@ -25,7 +25,7 @@ from webntpd.names import Kind
 from webntpd.ntp.readings import NS_PER_S, LeapNotice, Rejection
 from webntpd.protocol.rejected import Rejected, one_line
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 FIRST_DELAY = 300.0
 PERIOD = 86400.0
@@ -66,10 +66,32 @@ class LeapSource:
     cache: Path
 
 
+def newest_leap_list(
+    path: Path, fetched: Path | None, held: LeapList | None = None
+) -> LeapList | None:
+    """The list that expires last: the one at `path`, the fetched one, or the one held."""
+    found = [held, load_leap_list(path)]
+    if fetched is not None and fetched.exists():
+        found.append(load_leap_list(fetched))
+    lists = [each for each in found if each is not None]
+    return max(lists, key=lambda each: each.expires_ns, default=None)
+
+
+def load_leap_list(path: Path) -> LeapList | None:
+    """The verified list at `path`; None, said once a call, when there is none or it is bad."""
+    try:
+        return parse_leap_list(path.read_bytes())
+    except FileNotFoundError:
+        logger.info("no leap-seconds list at %s: leap seconds come from the peers", path)
+    except (OSError, LeapError) as error:
+        logger.warning("leap-seconds list %s is not used: %s", path, error)
+    return None
+
+
 async def keep_fresh(
     source: LeapSource,
     at_hand: Callable[[], LeapList | None],
-    adopt: Callable[[LeapList], Awaitable[None]],
+    adopt: Callable[[LeapSource, LeapList], Awaitable[None]],
     now_ns: Callable[[], int],
     *,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
@@ -86,17 +108,19 @@ async def keep_fresh(
             try:
                 new = await renewed(source, old, now_ns())
             except RefusedError as error:
-                log.warning("leap-seconds list from %s is not used: %s", source.url, error)
+                logger.warning("leap-seconds list from %s is not used: %s", source.url, error)
             else:
-                log.info("leap-seconds list renewed from %s", source.url)
-                await adopt(new)
+                logger.info("leap-seconds list renewed from %s", source.url)
+                await adopt(source, new)
         await trio.sleep(PERIOD)
 
 
 def is_due(leap_list: LeapList | None, now_ns: int) -> bool:
     """Whether a newer list is wanted. One that has expired is said to be."""
     if leap_list is not None and leap_list.expires_ns <= now_ns:
-        log.warning("the leap-seconds list has expired: a leap second announced since is not in it")
+        logger.warning(
+            "the leap-seconds list has expired: a leap second announced since is not in it"
+        )
     return leap_list is None or leap_list.expires_ns - now_ns < NEAR_NS
 
 
@@ -107,7 +131,7 @@ async def renewed(source: LeapSource, old: LeapList | None, now_ns: int) -> Leap
     try:
         await trio.to_thread.run_sync(replace, source.cache, data)
     except OSError as error:
-        log.warning("leap-seconds list cannot be kept in %s: %s", source.cache, error.strerror)
+        logger.warning("leap-seconds list cannot be kept in %s: %s", source.cache, error.strerror)
     return new
 
 

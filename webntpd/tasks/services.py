@@ -29,7 +29,7 @@ class Running(Generic[P]):
     stopped: trio.Event
 
 
-class Slot(Generic[P]):
+class ServiceSlot(Generic[P]):
     """Runs one service with the parameters that it was given last.
 
     The service raises `refusal` when it cannot start with its parameters. Any other failure, and
@@ -52,6 +52,11 @@ class Slot(Generic[P]):
         self._check = check
         self._nursery = nursery
         self._running: Running[P] | None = None
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the service runs, or waits to be restarted."""
+        return self._running is not None
 
     async def change(self, wanted: P | None) -> None:
         """Run the service with these parameters from now on; None stops it.

@@ -26,7 +26,6 @@ from tests.unit.server.test_tls import client_context, write_certificate
 from webntpd.cli.controlclient import ask
 from webntpd.clock.clocks import SystemClock
 from webntpd.config import Config, ConfigError, PeerSpec, RefclockSpec
-from webntpd.daemon import supervisor
 from webntpd.daemon.state import State, save_state
 from webntpd.daemon.supervisor import run_daemon
 from webntpd.exchange import leaplist
@@ -498,43 +497,43 @@ async def test_a_port_in_use_keeps_the_daemon_from_starting(path: Path, taken: s
         await run_daemon(lambda: config(taken, path), SystemClock())
 
 
-class NeverReady:
-    """A server that is still starting when it is cancelled."""
+class HangingResolver(trio.abc.HostnameResolver):
+    """Never answers: a server that listens at a name is still starting when it is cancelled."""
 
     def __init__(self) -> None:
-        self.starting = trio.Event()
+        self.asked = trio.Event()
 
-    async def __call__(self, *_: object, **__: object) -> None:
-        self.starting.set()
+    async def getaddrinfo(self, *_: object) -> list[Any]:
+        self.asked.set()
         await trio.sleep_forever()
 
+    async def getnameinfo(self, *_: object) -> tuple[str, str]:
+        raise NotImplementedError
 
-async def test_a_signal_ends_a_daemon_that_is_still_starting(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    server = NeverReady()
-    monkeypatch.setattr(supervisor, "serve", server)
-    wanted = config(free_address(), path)
+
+UNKNOWN_NAME = ServerParameters(("time.example.org:80",), local=True)
+
+
+async def test_a_signal_ends_a_daemon_that_is_still_starting(path: Path) -> None:
+    resolver = HangingResolver()
+    trio.socket.set_custom_hostname_resolver(resolver)
+    wanted = replace(config(free_address(), path), server=UNKNOWN_NAME)
     with trio.fail_after(LIMIT / 6):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(run_daemon, lambda: wanted, SystemClock())
-            await server.starting.wait()
+            await resolver.asked.wait()
             os.kill(os.getpid(), signal.SIGTERM)
 
 
-async def test_a_signal_ends_a_daemon_while_a_reload_waits(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    server = NeverReady()
+async def test_a_signal_ends_a_daemon_while_a_reload_waits(path: Path) -> None:
+    resolver = HangingResolver()
     with trio.fail_after(LIMIT / 6):
         async with running(path) as daemon:
             await daemon.until(is_synchronised)
-            monkeypatch.setattr(supervisor, "serve", server)
-            assert daemon.config.server is not None
-            wanted = replace(daemon.config.server, require_sync=True)
-            daemon.config = replace(daemon.config, server=wanted)
+            trio.socket.set_custom_hostname_resolver(resolver)
+            daemon.config = replace(daemon.config, server=UNKNOWN_NAME)
             os.kill(os.getpid(), signal.SIGHUP)
-            await server.starting.wait()
+            await resolver.asked.wait()
 
 
 def list_of_today() -> bytes:

@@ -13,12 +13,13 @@ from tests.fakes.clock import VirtualClock
 from webntpd.daemon.system_task import (
     REMEMBERED_OFFSETS,
     ClockSet,
+    Destination,
     Event,
     Heartbeat,
-    Output,
     Setup,
     SystemTask,
 )
+from webntpd.leap.knowledge import LeapKnowledge
 from webntpd.leap.list import LeapList
 from webntpd.ntp.actions import PeerReport
 from webntpd.ntp.estimates import Entry, Estimate, Frequency, NoEstimate, Publication, Tally, Track
@@ -78,12 +79,11 @@ class Stage:
 async def running(setup: Setup | None = None) -> AsyncIterator[Stage]:
     combined, only_b = RecordingRefclock(), RecordingRefclock()
     setup = setup or Setup(SystemParameters(), dict.fromkeys(NAMES, "http"), ())
-    setup = replace(setup, outputs=(Output(combined), Output(only_b, peer="b")))
+    setup = replace(setup, outputs=(Destination(combined), Destination(only_b, peer="b")))
     send, receive = trio.open_memory_channel[Event](0)
     clock = VirtualClock()
     stage = Stage(clock, send, combined, only_b, setup, [], [], [])
     task = SystemTask(
-        setup,
         clock,
         observe=stage.statuses.append,
         feed_watchdog=lambda: stage.fed.append(trio.current_time()),
@@ -91,7 +91,7 @@ async def running(setup: Setup | None = None) -> AsyncIterator[Stage]:
     )
     async with trio.open_nursery() as nursery:
         nursery.start_soon(task.run, receive)
-        await wait_all_tasks_blocked()
+        await stage.tell(setup)
         yield stage
         nursery.cancel_scope.cancel()
 
@@ -258,7 +258,7 @@ async def test_our_own_list_decides_as_long_as_it_is_valid(
     notice = LeapNotice(37, next_midnight(clock), -1)
     expires_ns = clock.realtime_ns() + valid_days * DAY_NS
     own = LeapList(updated_ns=0, expires_ns=expires_ns, leaps=(notice,))
-    setup = Setup(SystemParameters(), {"a": "http"}, (), leap_list=own)
+    setup = Setup(SystemParameters(), {"a": "http"}, (), leap=LeapKnowledge(own))
     async with running(setup) as stage:
         stage.clock.step(TO_LAST_DAY)
         await stage.tell(stage.report("a", 0.0))
@@ -266,7 +266,10 @@ async def test_our_own_list_decides_as_long_as_it_is_valid(
 
 
 SMEARING = Setup(
-    SystemParameters(), dict.fromkeys(NAMES, "http"), (), smears={"a": Smear.NOON_TO_NOON}
+    SystemParameters(),
+    dict.fromkeys(NAMES, "http"),
+    (),
+    leap=LeapKnowledge(smears={"a": Smear.NOON_TO_NOON}),
 )
 
 
@@ -286,13 +289,13 @@ async def test_a_peer_that_may_be_smearing_has_no_vote_and_announces_nothing(
 async def test_an_output_of_a_peer_that_may_be_smearing_gets_nothing(
     autojump_clock: MockClock,
 ) -> None:
-    setup = replace(SMEARING, smears={"b": Smear.NOON_TO_NOON})
+    setup = replace(SMEARING, leap=LeapKnowledge(smears={"b": Smear.NOON_TO_NOON}))
     async with running(setup) as stage:
         stage.clock.step(TO_LAST_DAY)
         notice = LeapNotice(37, next_midnight(stage.clock), 1)
         await stage.tell(stage.report("a", 0.0, leap=notice), stage.report("b", 0.0))
         assert stage.only_b.published == []
-        await stage.tell(replace(stage.setup, smears={}), stage.report("b", 0.0))
+        await stage.tell(replace(stage.setup, leap=LeapKnowledge()), stage.report("b", 0.0))
         assert len(stage.only_b.published) == 1
 
 
@@ -301,7 +304,7 @@ async def test_a_smearing_peer_votes_where_a_valid_list_takes_its_smear_out(
 ) -> None:
     clock = VirtualClock()
     own = LeapList(0, clock.realtime_ns() + 99 * DAY_NS, (LeapNotice(37, 0, 1),))
-    async with running(replace(SMEARING, leap_list=own)) as stage:
+    async with running(replace(SMEARING, leap=LeapKnowledge(own, SMEARING.leap.smears))) as stage:
         stage.clock.step(TO_LAST_DAY)
         status = await stage.tell(stage.report("a", 0.0))
         assert status.peers[0].tally is Tally.SYSTEM_PEER
@@ -320,7 +323,7 @@ async def test_a_snapshot_has_both_clocks_and_the_start(autojump_clock: MockCloc
 
 async def test_a_snapshot_says_until_when_the_leap_list_is_good() -> None:
     own = LeapList(updated_ns=0, expires_ns=7, leaps=(LeapNotice(37, 0, 1),))
-    async with running(Setup(SystemParameters(), {}, (), leap_list=own)) as stage:
+    async with running(Setup(SystemParameters(), {}, (), leap=LeapKnowledge(own))) as stage:
         assert stage.statuses[-1].leap_expires_ns == 7
 
 

@@ -1,4 +1,4 @@
-"""When a newer leap-seconds list is wanted, and which one may take the place of the old."""
+"""The leap-seconds list: when a newer one is wanted, which one is taken, and its files."""
 
 import logging
 import resource
@@ -13,7 +13,8 @@ import trio
 import trio.testing
 
 from tests.fakes.server import Visitor, serve
-from tests.unit.leap.test_list import NEW_YEAR_2017_NS, PUBLISHED, leap_file
+from tests.unit.leap.days import NEW_YEAR_2017_NS
+from tests.unit.leap.test_list import NTP_TO_UNIX, PUBLISHED, leap_file
 from webntpd.exchange import leaplist
 from webntpd.exchange.leaplist import (
     FIRST_DELAY,
@@ -27,6 +28,7 @@ from webntpd.exchange.leaplist import (
     download,
     is_due,
     keep_fresh,
+    newest_leap_list,
     renewed,
     replace,
 )
@@ -339,7 +341,8 @@ async def test_the_list_is_looked_at_once_a_day(
         looked.append(trio.current_time())
         return outcomes.pop(0)()
 
-    async def adopt(new: LeapList) -> None:
+    async def adopt(source: LeapSource, new: LeapList) -> None:
+        assert source.url == "http://x/"
         lists.append(new)
 
     monkeypatch.setattr(leaplist, "renewed", fake)
@@ -355,7 +358,7 @@ async def test_the_list_is_looked_at_once_a_day(
 async def test_without_a_url_the_list_is_looked_at_all_the_same(
     autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def adopt(_: LeapList) -> None:
+    async def adopt(*_: object) -> None:
         raise AssertionError
 
     with trio.move_on_after(FIRST_DELAY + 2.5 * PERIOD):
@@ -366,3 +369,38 @@ async def test_without_a_url_the_list_is_looked_at_all_the_same(
 
 def refused() -> LeapList:
     raise RefusedError("bad")
+
+
+# -- the files -------------------------------------------------------------------------------
+
+SHORTER = leap_file(
+    ["2272060800 10", "2287785600 11"], expires=str(NEW.expires_ns // NS_PER_S + NTP_TO_UNIX - 1)
+)
+
+
+@pytest.mark.parametrize(
+    ("system", "fetched"),
+    [
+        (PUBLISHED, SHORTER),
+        (SHORTER, PUBLISHED),
+        (PUBLISHED, None),
+        (None, PUBLISHED),
+        (b"nonsense", PUBLISHED),
+        (PUBLISHED, b"nonsense"),
+    ],
+)
+def test_the_list_that_is_good_for_longer_is_used(
+    tmp_path: Path, system: bytes | None, fetched: bytes | None
+) -> None:
+    paths = tmp_path / "system", tmp_path / "fetched"
+    for path, data in zip(paths, (system, fetched), strict=True):
+        if data is not None:
+            path.write_bytes(data)
+    assert newest_leap_list(*paths) == NEW
+
+
+def test_without_any_there_is_none(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    assert newest_leap_list(tmp_path / "a", tmp_path / "b") is None
+    assert newest_leap_list(tmp_path / "a", None) is None
+    assert caplog.text.count("no leap-seconds list") == 2

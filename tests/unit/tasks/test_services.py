@@ -7,7 +7,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from webntpd.tasks.services import Slot
+from webntpd.tasks.services import ServiceSlot
 
 
 class RefusalError(Exception):
@@ -50,8 +50,8 @@ class Service:
                 raise self.fails_when_cancelled()
 
 
-def slot(service: Service, nursery: trio.Nursery) -> Slot[str]:
-    return Slot("service", service, nursery, refusal=RefusalError)
+def slot(service: Service, nursery: trio.Nursery) -> ServiceSlot[str]:
+    return ServiceSlot("service", service, nursery, refusal=RefusalError)
 
 
 @pytest.mark.parametrize("fault", [RuntimeError("broken"), RefusalError("port in use")])

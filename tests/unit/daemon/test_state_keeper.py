@@ -11,8 +11,7 @@ import trio
 from trio.testing import MockClock
 
 from tests.unit.builders import WALL_NS
-from webntpd.daemon.state import State, load_state
-from webntpd.daemon.statekeeping import INTERVAL, StateKeeper
+from webntpd.daemon.state import INTERVAL, State, StateKeeper, load_state
 from webntpd.ntp.estimates import Estimate, Frequency, NoEstimate, Verdict
 from webntpd.status.snapshot import Status
 
