@@ -15,7 +15,7 @@ import trustme
 from benchmarks.common.chronyd import chronyd_command
 from benchmarks.common.process import Process, ProcessError, free_port, running
 from benchmarks.footprint.mailbox import Mailbox, mailbox
-from webntpd.cli.controlclient import ask
+from webntpd.cli.controlclient import request_view
 
 HOST = "127.0.0.1"
 PATIENCE = 60.0
@@ -51,7 +51,7 @@ class Webntpd(Daemon):
 
     def samples(self) -> int:
         """The samples that it has had of all its peers so far."""
-        return sum(peer["samples"] for peer in ask(self.control, "json")["peers"])
+        return sum(peer["samples"] for peer in request_view(self.control, "json")["peers"])
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from benchmarks.common.chronyd import chronyd_command
 from benchmarks.common.process import Process, ProcessError, running
 from benchmarks.path.chronyc import Statistics, parse, with_poll
 from benchmarks.path.ends import SERVER, End
-from webntpd.cli.controlclient import AskError, NotRunningError, ask
+from webntpd.cli.controlclient import AskError, NotRunningError, request_view
 
 PATIENCE = 60.0
 """How long a daemon may take to start or answer, s: the machine may have other work to do."""
@@ -71,7 +71,7 @@ class Webntpd:
         """Its status as JSON. Raises ProcessError if it has ended or does not answer."""
         self.process.check()
         try:
-            return ask(self.directory / "control", "json")
+            return request_view(self.directory / "control", "json")
         except (AskError, NotRunningError) as error:
             raise ProcessError(str(error)) from error
 

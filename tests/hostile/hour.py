@@ -29,7 +29,7 @@ from tests.hostile.arena import (
 )
 from tests.hostile.polite import Polite
 from tests.hostile.watch import Watch, cpu_of, kinds_of_lines
-from webntpd.cli.controlclient import AskError, NotRunningError, ask
+from webntpd.cli.controlclient import AskError, NotRunningError, request_view
 
 START = 20.0
 """The daemon may take so long to start, and to stop, s."""
@@ -258,7 +258,7 @@ class Hour:
         """Whether the daemon answers at its control socket, and is right within its own bound."""
         self._asked += 1
         try:
-            document = ask(self._directory / "control.sock", "json")
+            document = request_view(self._directory / "control.sock", "json")
         except (AskError, NotRunningError) as error:
             self._unanswered += 1
             print(f"control socket: {error}", flush=True)

@@ -20,7 +20,7 @@ from webntpd import log
 from webntpd.cli import units
 from webntpd.cli.arguments import Exit
 from webntpd.cli.consumers import ConsumerError, Facts, Version, consumer_lines, measurements
-from webntpd.cli.controlclient import AskError, NotRunningError, ask
+from webntpd.cli.controlclient import AskError, NotRunningError, request_view
 from webntpd.cli.demo import demo_config
 from webntpd.cli.plot import PlotError
 from webntpd.cli.plot.series import read_peerstats
@@ -195,7 +195,7 @@ def facts_from(socket: Path | None) -> Facts:
     if socket is None:
         return Facts(why_none="the configuration has no control socket to ask the daemon at")
     try:
-        combined, peers = measurements(ask(socket, "json"))
+        combined, peers = measurements(request_view(socket, "json"))
     except NotRunningError:
         return Facts(why_none=f"no daemon answers at {socket}")
     except AskError as error:

@@ -31,7 +31,7 @@ def socket_path(given: Path | None) -> Path:
     return given or Path(os.environ.get(CONTROL_VARIABLE) or DEFAULT_CONTROL)
 
 
-def ask(path: Path, view: str) -> dict[str, Any]:
+def request_view(path: Path, view: str) -> dict[str, Any]:
     """The reply to a request for a view. Raises NotRunningError and AskError."""
     try:
         answer = _exchange(path, json.dumps({"view": view}).encode() + b"\n")

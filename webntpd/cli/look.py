@@ -10,7 +10,7 @@ import time
 from typing import Any
 
 from webntpd.cli.arguments import Exit
-from webntpd.cli.controlclient import AskError, NotRunningError, ask, socket_path
+from webntpd.cli.controlclient import AskError, NotRunningError, request_view, socket_path
 from webntpd.cli.terminal import LiveView
 
 
@@ -50,4 +50,4 @@ def watch(arguments: argparse.Namespace) -> None:
 
 
 def view(arguments: argparse.Namespace, name: str) -> dict[str, Any]:
-    return ask(socket_path(arguments.socket), "json" if arguments.json else name)
+    return request_view(socket_path(arguments.socket), "json" if arguments.json else name)

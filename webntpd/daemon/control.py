@@ -20,7 +20,7 @@ from webntpd.sockets.callers import serve_callers
 from webntpd.status.snapshot import Status
 from webntpd.status.views import VIEWS
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 MODE = 0o660
 REQUEST_SIZE = 1024
@@ -73,7 +73,7 @@ def reply_to(request: bytes, status: Status | None) -> bytes:
     try:
         return line(VIEWS[name](status))
     except Exception:
-        log.exception("the view %s failed", name)
+        logger.exception("the view %s failed", name)
         return line({"error": f"the view {name} failed: the daemon's log tells why"})
 
 

@@ -18,7 +18,7 @@ from webntpd.sockets.callers import serve_callers
 from webntpd.sockets.listeners import listen
 from webntpd.status.snapshot import Status
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 PATH = "/metrics"
 REQUEST_SIZE = 8192
@@ -27,7 +27,7 @@ REST = 0.02
 """From one scrape to the next, s. However many come, most of the processor is left for others."""
 
 
-class Reply(NamedTuple):
+class HttpResponse(NamedTuple):
     """What a request gets, without the headers that every reply has."""
 
     status: HTTPStatus
@@ -35,7 +35,7 @@ class Reply(NamedTuple):
     headers: tuple[tuple[str, str], ...] = (("Content-Type", "text/plain; charset=utf-8"),)
 
 
-Scrape = Callable[[str], Awaitable[Reply]]
+Scrape = Callable[[str], Awaitable[HttpResponse]]
 """Makes the reply for an Accept header."""
 
 
@@ -55,23 +55,23 @@ async def serve_metrics(
 
     turn = trio.Lock()
 
-    async def scrape(accept: str) -> Reply:
+    async def scrape(accept: str) -> HttpResponse:
         async with turn:
             await trio.sleep(REST)
         status = snapshot()
         if status is None:
             return refusal(HTTPStatus.SERVICE_UNAVAILABLE, "there is nothing to show yet")
         body, content_type = rendered(status, accept, Process())
-        return Reply(HTTPStatus.OK, body, (("Content-Type", content_type),))
+        return HttpResponse(HTTPStatus.OK, body, (("Content-Type", content_type),))
 
-    async def exchange(stream: trio.SocketStream) -> None:
+    async def handler(stream: trio.SocketStream) -> None:
         await answer(stream, scrape)
 
     listeners = await listen((address,))
-    log.info("metrics at http://%s%s", listeners[0].address, PATH)
+    logger.info("metrics at http://%s%s", listeners[0].address, PATH)
     task_status.started(listeners[0].address)
     sockets = (trio.socket.from_stdlib_socket(each.socket) for each in listeners)
-    await serve_callers(map(trio.SocketListener, sockets), exchange)
+    await serve_callers(map(trio.SocketListener, sockets), handler)
 
 
 async def answer(stream: trio.abc.Stream, scrape: Scrape) -> None:
@@ -100,7 +100,7 @@ async def receive_request(
     return event if isinstance(event, h11.Request) else None
 
 
-def refusal_of(request: h11.Request) -> Reply | None:
+def refusal_of(request: h11.Request) -> HttpResponse | None:
     """What is wrong with a request that h11 holds to be valid, if anything is."""
     if request.target.partition(b"?")[0] != PATH.encode():
         return refusal(HTTPStatus.NOT_FOUND, f"the metrics are at {PATH}")
@@ -109,8 +109,8 @@ def refusal_of(request: h11.Request) -> Reply | None:
     return None
 
 
-def refusal(status: HTTPStatus, reason: str, *headers: tuple[str, str]) -> Reply:
-    plain = Reply(status, f"{status.value} {status.phrase}: {reason}\n".encode())
+def refusal(status: HTTPStatus, reason: str, *headers: tuple[str, str]) -> HttpResponse:
+    plain = HttpResponse(status, f"{status.value} {status.phrase}: {reason}\n".encode())
     return plain._replace(headers=plain.headers + headers)
 
 
@@ -119,7 +119,7 @@ def accept_of(request: h11.Request) -> str:
     return ",".join(value.decode("latin-1") for name, value in request.headers if name == b"accept")
 
 
-def encoded(connection: h11.Connection, reply: Reply, *, head: bool) -> bytes:
+def encoded(connection: h11.Connection, reply: HttpResponse, *, head: bool) -> bytes:
     """The bytes of a reply, after which the connection ends; that to a HEAD has no body."""
     response = h11.Response(
         status_code=reply.status,

@@ -30,7 +30,7 @@ class HttpExchange:
     async def measure(self, *, last: bool) -> Sequence[Reading]:  # noqa: ARG002
         token = wire.format_token(self._clock.realtime_ns())
         with self._client.closed_on_error():
-            answer = await self._client.ask(
+            answer = await self._client.request(
                 "GET", b"%s?%s" % (self._path, token.encode()), ACCEPTED
             )
             reading = self._on_wire.complete(wire.parse_reply(answer.body), answer.trip, sent=token)

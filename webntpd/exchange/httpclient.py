@@ -55,18 +55,18 @@ class HttpClient:
         self._clock = clock
         self._connection: _Connection | None = None
 
-    async def ask(self, method: str, target: bytes, accepted: frozenset[int]) -> Answer:
+    async def request(self, method: str, target: bytes, accepted: frozenset[int]) -> Answer:
         """Make one request. Raises Rejected, after which the connection is of no use."""
         request = self._requests.make(method, target)
-        answer = await self._ask_reused(request, accepted)
+        answer = await self._request_reused(request, accepted)
         if answer is not None:
             return answer
         self.close()
         link = await self._dialer.dial()
         self._connection = _Connection(link, request.url.origin, self._max_answer)
-        return await self._ask(self._connection, request, accepted)
+        return await self._request(self._connection, request, accepted)
 
-    async def _ask_reused(
+    async def _request_reused(
         self, request: httpcore.Request, accepted: frozenset[int]
     ) -> Answer | None:
         """The answer over the connection that there is; None when the server has closed it.
@@ -78,17 +78,17 @@ class HttpClient:
         if connection is None or connection.is_stale():
             return None
         try:
-            return await self._ask(connection, request, accepted)
+            return await self._request(connection, request, accepted)
         except Rejected as error:
             if error.rejection is Rejection.CLOSED and not connection.answered:
                 return None
             raise
 
-    async def _ask(
+    async def _request(
         self, connection: "_Connection", request: httpcore.Request, accepted: frozenset[int]
     ) -> Answer:
         with step("the reply", self._timeout):
-            return await connection.ask(request, accepted, self._clock)
+            return await connection.request(request, accepted, self._clock)
 
     @contextmanager
     def closed_on_error(self) -> Iterator[None]:
@@ -139,7 +139,7 @@ class _Connection:
         """True if the connection cannot carry another request. Nothing may come unasked."""
         return self._http.is_closed() or self._link.stamped.is_readable()
 
-    async def ask(
+    async def request(
         self, request: httpcore.Request, accepted: frozenset[int], clock: Clock
     ) -> Answer:
         first, self._fresh = self._fresh, False

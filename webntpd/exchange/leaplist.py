@@ -195,7 +195,7 @@ async def _get(url: httpx.URL) -> Answer:
     clock = SystemClock()
     client = HttpClient(Dialer(parameters, clock), math.inf, clock, max_body=MAX_SIZE)
     try:
-        return await client.ask("GET", url.raw_path, REDIRECTS | {httpx.codes.OK})
+        return await client.request("GET", url.raw_path, REDIRECTS | {httpx.codes.OK})
     finally:
         client.close()
 

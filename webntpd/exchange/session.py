@@ -90,7 +90,7 @@ class Session:
         reason = self._socket.closed
         return self._channel.received > 0 and (reason is None or reason.code == _LOST_CODE)
 
-    async def ask(self, message: str) -> RoundTrip:
+    async def send_and_receive(self, message: str) -> RoundTrip:
         """Send a message and wait for the next one. Raises Rejected."""
         first, self._fresh = self._fresh, False
         stamped = self._channel.link.stamped

@@ -36,7 +36,7 @@ class TimeHeaderExchange:
 
     async def measure(self, *, last: bool) -> Sequence[Reading]:  # noqa: ARG002
         with self._client.closed_on_error():
-            answer = await self._client.ask("HEAD", self._target, ACCEPTED)
+            answer = await self._client.request("HEAD", self._target, ACCEPTED)
             reading = self._reading(answer)
         return [reading]
 

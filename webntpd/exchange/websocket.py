@@ -125,7 +125,7 @@ class WebSocketExchange:
     async def _exchange_on(self, session: Session) -> _Exchanged:
         token = wire.format_token(self._clock.realtime_ns())
         with step("the reply", self._parameters.timeout):
-            round_trip = await session.ask(token)
+            round_trip = await session.send_and_receive(token)
         reply, trip = wire.parse_reply(round_trip.answer), round_trip.trip
         return _Exchanged(token, trip, reply, self._on_wire.complete(reply, trip, sent=token))
 

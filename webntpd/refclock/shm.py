@@ -33,7 +33,7 @@ from webntpd.ntp.estimates import Publication
 from webntpd.ntp.readings import NS_PER_S
 from webntpd.refclock import sysvipc
 from webntpd.refclock.base import RefclockError
-from webntpd.refclock.record import Record
+from webntpd.refclock.samples import SampleCounts
 from webntpd.status.snapshot import RefclockStatus
 
 KEY_BASE = 0x4E545030  # "NTP0"
@@ -136,7 +136,7 @@ class ShmRefclock:
     """One unit of driver 28. `owners` are users, besides root and us, whose segment is used."""
 
     def __init__(self, unit: int, owners: frozenset[int] = frozenset()) -> None:
-        self._record = Record(f"SHM({unit})")
+        self._samples = SampleCounts(f"SHM({unit})")
         self._key = KEY_BASE + unit
         self._owners = owners
         self._segment: Segment | None = None
@@ -144,7 +144,7 @@ class ShmRefclock:
 
     @property
     def status(self) -> RefclockStatus:
-        return self._record.status
+        return self._samples.status
 
     def open(self) -> None:
         """Attach to the unit's segment, which is made if there is none.
@@ -156,20 +156,20 @@ class ShmRefclock:
         try:
             self._segment = self._attach()
         except RefclockError as error:
-            self._record.unusable(str(error))
+            self._samples.unusable(str(error))
 
     def publish(self, publication: Publication) -> None:
         """Offer a sample to the consumer."""
-        if not self._opened or self._record.repeats(publication):
+        if not self._opened or self._samples.repeats(publication):
             return
         try:
             segment = self._segment = self._current()
         except RefclockError as error:
-            self._record.failed(str(error))
+            self._samples.failed(str(error))
             return
         unread = segment.unread
         segment.write(publication)
-        self._record.succeeded(publication, unread=unread)
+        self._samples.succeeded(publication, unread=unread)
 
     def close(self) -> None:
         self._opened = False

@@ -14,7 +14,7 @@ from pathlib import Path
 from webntpd.ntp.estimates import Publication
 from webntpd.ntp.readings import NS_PER_S
 from webntpd.refclock.base import RefclockError
-from webntpd.refclock.record import Record
+from webntpd.refclock.samples import SampleCounts
 from webntpd.status.snapshot import RefclockStatus
 
 # struct sock_sample: long tv_sec, long tv_usec, double offset, int pulse, leap, pad, magic
@@ -37,12 +37,12 @@ class SockRefclock:
 
     def __init__(self, path: Path | str) -> None:
         self._path = os.fspath(path)
-        self._record = Record(f"SOCK({self._path})")
+        self._samples = SampleCounts(f"SOCK({self._path})")
         self._opened = False
 
     @property
     def status(self) -> RefclockStatus:
-        return self._record.status
+        return self._samples.status
 
     def open(self) -> None:
         """Raises RefclockError if no socket can have this path."""
@@ -58,16 +58,16 @@ class SockRefclock:
 
     def publish(self, publication: Publication) -> None:
         """Send a sample to whoever receives at the path now."""
-        if not self._opened or self._record.repeats(publication):
+        if not self._opened or self._samples.repeats(publication):
             return
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sender:
                 sender.sendto(datagram(publication), self._path)
         except OSError as error:
             known = PROBLEMS.get(error.errno or 0, "{path}: {reason}")
-            self._record.failed(known.format(path=self._path, reason=error.strerror))
+            self._samples.failed(known.format(path=self._path, reason=error.strerror))
         else:
-            self._record.succeeded(publication)
+            self._samples.succeeded(publication)
 
     def close(self) -> None:
         """Send no more samples. No descriptor is open between two samples."""

@@ -1,7 +1,7 @@
-"""Listeners whose clients are not trusted: each has one exchange, and a bounded time for it.
+"""Listeners with untrusted clients: few at once, each with a bounded time.
 
-The number of clients at once is limited, too, so no client can hold up the rest of the program.
-The exchange limits the size of what a client sends.
+So no client can hold up the rest of the program. The handler of a client bounds the size of its
+request.
 """
 
 import logging
@@ -12,33 +12,33 @@ import trio
 logger = logging.getLogger(__name__)
 
 CALLERS = 16
-"""Most clients at once; the connection of a further one is closed."""
+"""Most clients at once; each further connection is closed."""
 TIME_LIMIT = 5.0
-"""From connecting to the reply being taken, s."""
+"""Longest time from a connection to the end of its reply, s."""
 
-Exchange = Callable[[trio.SocketStream], Awaitable[None]]
-"""Takes what a client asks, and answers it."""
+Handler = Callable[[trio.SocketStream], Awaitable[None]]
+"""Reads the request of one client and replies to it."""
 
 
-async def serve_callers(listeners: Iterable[trio.SocketListener], exchange: Exchange) -> None:
-    """Have an exchange with everyone who connects, until cancelled."""
+async def serve_callers(listeners: Iterable[trio.SocketListener], handler: Handler) -> None:
+    """Handle every client that connects, until cancelled."""
     async with trio.open_nursery() as callers:
 
         async def receive(stream: trio.SocketStream) -> None:
             if len(callers.child_tasks) > CALLERS:
                 await stream.aclose()
             else:
-                await converse(stream, exchange)
+                await handle(stream, handler)
 
         await trio.serve_listeners(receive, list(listeners), handler_nursery=callers)
 
 
-async def converse(stream: trio.SocketStream, exchange: Exchange) -> None:
-    """Have the exchange and close the connection. A failure ends only this connection."""
+async def handle(stream: trio.SocketStream, handler: Handler) -> None:
+    """Handle one client and close its connection. A failure ends only this connection."""
     try:
         async with stream:
             with trio.move_on_after(TIME_LIMIT):
-                await exchange(stream)
+                await handler(stream)
     except trio.BrokenResourceError:
         pass  # the client is gone
     except OSError as error:

@@ -22,7 +22,7 @@ from webntpd.ntp.readings import NS_PER_S
 from webntpd.statistics.lines import File, Record, Recorder
 from webntpd.status.snapshot import Status
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 DAY_FILE = re.compile(rf"({'|'.join(File)})\.(\d{{8}})", re.ASCII)
 MOST_WAITING = 10_000
@@ -57,7 +57,7 @@ class StatisticsLog:
         self._waiting += new[:room]
         if lost := len(new[room:]):
             if not self._overflow:
-                log.warning(NO_STATISTICS, self._directory, TOO_SLOW)
+                logger.warning(NO_STATISTICS, self._directory, TOO_SLOW)
             self._overflow += lost
         if self._waiting:
             self._writer.unpark()
@@ -116,12 +116,12 @@ class DayFiles:
         """Log the reason why nothing can be written, unless it is logged already."""
         if reason != self._trouble:
             self._trouble = reason
-            log.warning(NO_STATISTICS, self._parameters.directory, reason)
+            logger.warning(NO_STATISTICS, self._parameters.directory, reason)
 
     def _no_trouble(self) -> None:
         if self._trouble:
             directory = self._parameters.directory
-            log.info("statistics in %s again; %d lines were lost", directory, self._lost)
+            logger.info("statistics in %s again; %d lines were lost", directory, self._lost)
             self._trouble, self._lost = None, 0
 
     def _remove_old(self, today: date) -> None:
@@ -136,7 +136,7 @@ class DayFiles:
                 if found and found[2] < f"{oldest:%Y%m%d}":
                     path.unlink()
         except OSError as error:
-            log.warning("old statistics cannot be removed: %s", error)
+            logger.warning("old statistics cannot be removed: %s", error)
 
 
 def file_of(record: Record) -> tuple[File, date]:

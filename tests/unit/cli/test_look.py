@@ -16,7 +16,7 @@ import pytest
 import trio
 
 from tests.unit.status.snapshots import SYNCHRONISED
-from webntpd.cli.controlclient import PATIENCE, AskError, ask, socket_path
+from webntpd.cli.controlclient import PATIENCE, AskError, request_view, socket_path
 from webntpd.cli.main import main
 from webntpd.daemon.control import serve_control
 from webntpd.names import CONTROL_VARIABLE, DEFAULT_CONTROL
@@ -193,13 +193,13 @@ def answering(path: Path, *answers: bytes) -> Iterator[None]:
 def test_an_answer_that_is_none_is_a_failure(tmp_path: Path, answer: bytes) -> None:
     path = tmp_path / "control.sock"
     with answering(path, answer), pytest.raises(AskError, match="no answer from"):
-        ask(path, "json")
+        request_view(path, "json")
 
 
 def test_who_is_hung_up_on_comes_again(tmp_path: Path) -> None:
     path = tmp_path / "control.sock"
     with answering(path, b"", b"", b'{"lines": []}\n'):
-        assert ask(path, "status") == {"lines": []}
+        assert request_view(path, "status") == {"lines": []}
 
 
 async def test_many_silent_clients_keep_nobody_from_asking(
@@ -224,7 +224,7 @@ def test_a_daemon_that_hangs_up_for_ever_is_left_alone_in_the_end(
     times = itertools.count(0.0, PATIENCE / 2)
     monkeypatch.setattr(time, "monotonic", lambda: next(times))
     with answering(path, b""), pytest.raises(AskError, match="too many ask at once"):
-        ask(path, "json")
+        request_view(path, "json")
 
 
 def test_where_to_ask_is_given_or_in_the_environment_or_the_default(

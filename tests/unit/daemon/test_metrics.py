@@ -15,7 +15,7 @@ from trio.testing import MockClock, memory_stream_pair
 
 from tests.unit.daemon.test_control import receive_all
 from tests.unit.status.snapshots import SYNCHRONISED
-from webntpd.daemon.metrics import REQUEST_SIZE, REST, Reply, answer, refusal, serve_metrics
+from webntpd.daemon.metrics import REQUEST_SIZE, REST, HttpResponse, answer, refusal, serve_metrics
 from webntpd.sockets.callers import CALLERS, TIME_LIMIT
 from webntpd.sockets.listeners import ListenError, split_address
 from webntpd.status.snapshot import Status
@@ -162,7 +162,7 @@ async def test_whoever_goes_without_a_request_gets_nothing(address: str) -> None
 
 @given(st.binary(max_size=200) | st.binary(max_size=50).map(lambda junk: GET[:-2] + junk))
 async def test_whatever_is_sent_the_reply_is_whole_or_there_is_none(request: bytes) -> None:
-    async def scrape(accept: str) -> Reply:
+    async def scrape(accept: str) -> HttpResponse:
         return refusal(HTTPStatus.SERVICE_UNAVAILABLE, accept)
 
     client, server = memory_stream_pair()

@@ -23,7 +23,7 @@ from tests.unit.exchange.test_leaplist import ROWS, ok, serving
 from tests.unit.leap.test_list import PUBLISHED, leap_file
 from tests.unit.server.test_sockets import GET
 from tests.unit.server.test_tls import client_context, write_certificate
-from webntpd.cli.controlclient import ask
+from webntpd.cli.controlclient import request_view
 from webntpd.clock.clocks import SystemClock
 from webntpd.config import Config, ConfigError, PeerSpec, RefclockSpec
 from webntpd.daemon.state import State, save_state
@@ -315,14 +315,14 @@ async def test_its_control_socket_shows_the_state_as_of_now_and_moves_with_a_rel
     first, second = tmp_path / "first", tmp_path / "second"
     async with running(path, control=first) as daemon:
         status = await daemon.until(is_synchronised)
-        shown = await trio.to_thread.run_sync(ask, first, "json")
+        shown = await trio.to_thread.run_sync(request_view, first, "json")
         assert [each["name"] for each in shown["peers"]] == names(status)
         assert shown["server"]["connections"] == 2
         assert shown["at"] > status.wall_ns / NS_PER_S
         daemon.config = replace(daemon.config, control=second)
         await daemon.reload("reloaded: 2 peers", caplog)
         assert not first.exists()
-        assert (await trio.to_thread.run_sync(ask, second, "status"))["lines"]
+        assert (await trio.to_thread.run_sync(request_view, second, "status"))["lines"]
     assert not second.exists()
 
 

@@ -68,5 +68,5 @@ async def test_what_a_server_said_before_it_hung_up_is_heard(
     dialer = OneLink(HungUp(last_words))
     client = HttpClient(dialer, 5.0, SystemClock())  # type: ignore[arg-type]
     with pytest.raises(Rejected) as caught:
-        await client.ask("GET", b"/", frozenset({200}))
+        await client.request("GET", b"/", frozenset({200}))
     assert caught.value.failure.rejection is rejection

@@ -100,7 +100,7 @@ async def test_the_stamp_is_the_answers_whatever_follows_at_once(
     attempt: int,
 ) -> None:
     session = await session_over(nursery, Instant(TextMessage("the answer"), Ping(), Ping()))
-    answered = await session.ask("the question")
+    answered = await session.send_and_receive("the question")
     assert answered.answer == b"the answer"
     assert (answered.trip.t4.wall_ns, answered.trip.t4.source) == (
         2,
@@ -114,7 +114,7 @@ async def test_a_kernel_stamp_is_not_trusted_when_more_came_before_the_answer(
     nursery: trio.Nursery,
 ) -> None:
     session = await session_over(nursery, Instant(Ping(), TextMessage("the answer")))
-    answered = await session.ask("the question")
+    answered = await session.send_and_receive("the question")
     assert (answered.trip.t4.wall_ns, answered.trip.t4.source) == (3, USER)
     nursery.cancel_scope.cancel()
 
@@ -134,7 +134,7 @@ async def test_a_reader_that_fails_ends_its_session_and_nothing_else(
 ) -> None:
     session = await session_over(nursery, Failing(TextMessage("the answer")))
     with pytest.raises(Rejected) as caught:
-        await session.ask("the question")
+        await session.send_and_receive("the question")
     assert caught.value.failure.rejection is Rejection.CLOSED
     await trio.testing.wait_all_tasks_blocked()
     assert session.is_closed
@@ -232,14 +232,14 @@ async def test_the_pings_of_a_long_pause_are_no_flood(
     stream = Pinging(TextMessage("the answer"))
     session = await session_over(nursery, stream)
     await stream.ping_for(100_000)
-    await session.ask("the question")
+    await session.send_and_receive("the question")
     assert not session.is_closed
     nursery.cancel_scope.cancel()
 
 
 async def test_pings_that_come_at_once_are_a_flood(nursery: trio.Nursery) -> None:
     session = await session_over(nursery, Instant(TextMessage("the answer"), *[Ping()] * 64))
-    await session.ask("the question")
+    await session.send_and_receive("the question")
     await trio.testing.wait_all_tasks_blocked()
     assert session.is_closed
     assert session.flooded is not None

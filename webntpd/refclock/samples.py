@@ -15,7 +15,7 @@ ns: two peers may well end their polls together."""
 logger = logging.getLogger(__name__)
 
 
-class Record:
+class SampleCounts:
     """The counts behind a refclock's status. A problem is logged when it comes and when it goes."""
 
     def __init__(self, name: str) -> None:
