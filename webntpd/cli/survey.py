@@ -19,12 +19,11 @@ from webntpd.config import PeerSpec
 from webntpd.exchange import make_exchange
 from webntpd.exchange.base import Exchange, ExchangeParameters, say_goodbye
 from webntpd.leap.notice import warning_from
+from webntpd.ntp import vote
 from webntpd.ntp.bounds import Window, bounds_of, estimate_of
 from webntpd.ntp.estimates import UNKNOWN_FREQUENCY, Entry, Frequency, PeerEstimate, Track
 from webntpd.ntp.parameters import PeerParameters
 from webntpd.ntp.readings import NS_PER_S, Failure, Leap, Reading
-from webntpd.ntp.selection import Candidate, combine, gate, select
-from webntpd.ntp.system import JITTER_SHARE, majority_warning
 from webntpd.protocol.rejected import Rejected
 
 INTERVAL = 0.1
@@ -94,7 +93,7 @@ async def survey(
     start = read_pair(clock)
     answers = [await ask(spec, samples, clock, progress, connect) for spec in specs]
     progress("")
-    return Survey(tuple(answers), vote(answers, start, read_pair(clock), clock.slew))
+    return Survey(tuple(answers), combined_of(answers, start, read_pair(clock), clock.slew))
 
 
 async def ask(
@@ -223,7 +222,9 @@ def offset_of(reading: Reading) -> float:
     return (twice_ns + reading.resolution_ns) / 2 / NS_PER_S
 
 
-def vote(answers: Sequence[Answer], start: Pair, now: Pair, slew: float = 0.0) -> Agreement | None:
+def combined_of(
+    answers: Sequence[Answer], start: Pair, now: Pair, slew: float = 0.0
+) -> Agreement | None:
     """The vote at `now` of the servers that answered since `start` (RFC 5905 §11.2)."""
     frequency = wall_frequency(start, now)
     estimates = {
@@ -233,49 +234,30 @@ def vote(answers: Sequence[Answer], start: Pair, now: Pair, slew: float = 0.0) -
         for answer in answers
         if answer.track
     }
-    candidates = [candidate_of(name, each, now) for name, each in estimates.items()]
-    intersection = select(candidates, len(candidates))
-    if intersection is None:
+    base_ns = now.wall_ns - now.raw_ns
+    agreed = vote.agree(
+        [vote.candidate(name, each, base_ns) for name, each in estimates.items()], len(estimates)
+    )
+    if agreed is None:
         return None
-    truechimers = [each for each in candidates if intersection.meets(each)]
-    combined = combine(gate(truechimers), intersection)
-    agreeing = tuple(each.name for each in truechimers)
+    estimate = vote.conclude(
+        agreed, estimates, base_ns, now.raw_ns, leaps=_informed_warnings(answers)
+    )
     return Agreement(
         wall_ns=now.wall_ns,
-        offset=combined.mid,
-        error=combined.error,
-        jitter=combined.jitter,
-        leap=_leap(answers, agreeing),
-        agreeing=agreeing,
-        survivors=tuple(combined.weights),
-    )
-
-
-def candidate_of(name: str, estimate: PeerEstimate, now: Pair) -> Candidate:
-    """A server as the selection sees it. `estimate` is as of `now`; all are offsets."""
-
-    def offset(x_ns: int) -> float:
-        return (x_ns - (now.wall_ns - now.raw_ns)) / NS_PER_S
-
-    return Candidate(
-        name,
-        mid=offset(estimate.mid_ns),
-        low=offset(estimate.low_ns),
-        high=offset(estimate.high_ns),
+        offset=estimate.offset(now.raw_ns, now.wall_ns),
+        error=estimate.error,
         jitter=estimate.jitter,
-        distance=estimate.spread + JITTER_SHARE * estimate.jitter,
+        leap=estimate.leap,
+        agreeing=agreed.names,
+        survivors=tuple(agreed.combination.weights),
     )
 
 
-def _leap(answers: Sequence[Answer], agreeing: Sequence[str]) -> Leap:
-    """The warning of a majority of the servers that can know: those whose notice has a step."""
-    return majority_warning(
-        [
-            answer.leap
-            for answer in answers
-            if answer.spec.name in agreeing
-            and answer.estimate
-            and answer.estimate.leap
-            and answer.estimate.leap.step
-        ]
-    )
+def _informed_warnings(answers: Sequence[Answer]) -> dict[str, Leap]:
+    """The warning of each server that can know of leap seconds: its notice has a step."""
+    return {
+        answer.spec.name: answer.leap
+        for answer in answers
+        if answer.estimate and answer.estimate.leap and answer.estimate.leap.step
+    }

@@ -14,7 +14,6 @@ still the majority of those that counted; if not, newcomers count as at the star
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from types import MappingProxyType
 
 from webntpd.ntp.actions import PeerReport
@@ -30,20 +29,15 @@ from webntpd.ntp.estimates import (
 )
 from webntpd.ntp.oscillator import MEMORY, common_frequency, is_shock
 from webntpd.ntp.parameters import MAXDIST, MIN_EXCHANGES, SystemParameters
-from webntpd.ntp.readings import NS_PER_S, Leap
-from webntpd.ntp.selection import Candidate, combine, gate, select
+from webntpd.ntp.readings import Leap
+from webntpd.ntp.vote import agree, candidate, conclude
 
-INCUMBENT_BONUS = 0.5
-"""The system peer stays so until another has less than this share of its distance: two peers that
-are as good as each other would otherwise take turns."""
 UNDECIDED_TIME = 30.0
 """A peer counts as undecided until so long after its first answer, or after its start while it has
 not answered, s. Without an end one flaky peer would silence a healthy one for up to 27 minutes."""
 STALE_TIME = 2100.0
 STALE_POLLS = 8
 """A peer that was not heard for longer than both of these, s and polls, has no vote."""
-JITTER_SHARE = 3.0
-"""So many of its jitters are part of a peer's distance."""
 AGREED = {Tally.OUTLIER, Tally.SURVIVOR, Tally.SYSTEM_PEER}
 """The tallies of the peers whose interval meets the intersection."""
 NO_LEAPS: Mapping[str, Leap] = MappingProxyType({})
@@ -160,10 +154,16 @@ class System:
             and not report.noselect
             and is_fit(report, estimates[report.name], now_ns)
         }
-        # The earliest, so that no rounding depends on the order of the reports.
+        # The earliest guess, so that no rounding depends on the order of the reports.
         base_ns = min((each.mid_ns for each in fit.values()), default=0)
         candidates = [
-            self._candidate(report, fit[report.name], base_ns, now_ns)
+            candidate(
+                report.name,
+                fit[report.name],
+                base_ns,
+                aged=self._aged(report, fit[report.name], now_ns),
+                prefer=report.prefer,
+            )
             for report in ballot
             if report.name in fit
         ]
@@ -174,35 +174,29 @@ class System:
         def nothing(reason: NoEstimate) -> Verdict:
             return Verdict(reason, tallies, estimates, frequency=self._common)
 
-        intersection = select(candidates, self._electorate)
-        if intersection is None and undecided:
+        agreement = agree(candidates, self._electorate)
+        if agreement is None and undecided:
             return nothing(NoEstimate.WAITING)  # no peer is outvoted yet
         tallies |= dict.fromkeys(fit, Tally.FALSETICKER)
-        if intersection is None:
+        if agreement is None:
             return nothing(NoEstimate.NO_MAJORITY if candidates else NoEstimate.NO_PEER)
-        truechimers = [each for each in candidates if intersection.meets(each)]
-        tallies |= dict.fromkeys((each.name for each in truechimers), Tally.OUTLIER)
-        if len(truechimers) < self._parameters.minimum_agreeing:
+        tallies |= dict.fromkeys(agreement.names, Tally.OUTLIER)
+        if len(agreement.truechimers) < self._parameters.minimum_agreeing:
             return nothing(NoEstimate.TOO_FEW)
 
-        combination = combine(gate(truechimers), intersection)
-        tallies |= dict.fromkeys(combination.weights, Tally.SURVIVOR)
-        speakers = [each for each in candidates if each.name in combination.weights]
-        system_peer = elect(speakers, self._incumbent)
-        tallies[system_peer] = Tally.SYSTEM_PEER
-        agreeing = [each.name for each in truechimers]
-        moving = self._common or estimates[system_peer].frequency
-        estimate = Estimate(
-            at_ns=now_ns,
-            x_ns=base_ns + round(combination.mid * NS_PER_S),
-            error=combination.error,
-            growth=max(growth_beside(fit[name], moving) for name in agreeing),
-            jitter=combination.jitter,
-            frequency=replace(moving, wander=max(fit[name].frequency.wander for name in agreeing)),
-            system_peer=system_peer,
-            leap=majority_warning([leaps[name] for name in agreeing if name in leaps]),
+        estimate = conclude(
+            agreement,
+            fit,
+            base_ns,
+            now_ns,
+            leaps=leaps,
+            common=self._common,
+            incumbent=self._incumbent,
         )
-        return Verdict(estimate, tallies, estimates, combination.weights, self._common)
+        weights = agreement.combination.weights
+        tallies |= dict.fromkeys(weights, Tally.SURVIVOR)
+        tallies[estimate.system_peer] = Tally.SYSTEM_PEER
+        return Verdict(estimate, tallies, estimates, weights, self._common)
 
     def _undecided(
         self, ballot: Sequence[PeerReport], fit: Mapping[str, PeerEstimate], now_ns: int
@@ -218,26 +212,10 @@ class System:
             is_undecided(report, now_ns) for report in ballot if report.name not in self._newcomers
         )
 
-    def _candidate(
-        self, report: PeerReport, estimate: PeerEstimate, base_ns: int, now_ns: int
-    ) -> Candidate:
-        """A peer as the selection sees it, in seconds relative to `base_ns`."""
+    def _aged(self, report: PeerReport, estimate: PeerEstimate, now_ns: int) -> float:
+        """How much the scale of a guess's error has grown since its peer was last heard, s."""
         rate = guess_rate(self._common, estimate.frequency) + self._parameters.slew
-        silence = seconds_between(report.last_reply_ns or now_ns, now_ns)
-        return Candidate(
-            report.name,
-            mid=(estimate.mid_ns - base_ns) / NS_PER_S,
-            low=(estimate.low_ns - base_ns) / NS_PER_S,
-            high=(estimate.high_ns - base_ns) / NS_PER_S,
-            jitter=estimate.jitter,
-            distance=estimate.spread + rate * silence + JITTER_SHARE * estimate.jitter,
-            prefer=report.prefer,
-        )
-
-
-def growth_beside(estimate: PeerEstimate, moving: Frequency) -> float:
-    """How fast a peer's bounds leave a guess that moves by the frequency `moving`, s/s."""
-    return estimate.growth + abs(moving.value - estimate.frequency.value)
+        return rate * seconds_between(report.last_reply_ns or now_ns, now_ns)
 
 
 def calls_for_publication(verdict: Verdict, report: PeerReport) -> bool:
@@ -266,21 +244,3 @@ def is_undecided(report: PeerReport, now_ns: int) -> bool:
         return False
     since_ns = report.began_ns if report.first_reply_ns is None else report.first_reply_ns
     return seconds_between(since_ns, now_ns) < UNDECIDED_TIME
-
-
-def elect(speakers: Sequence[Candidate], incumbent: str | None) -> str:
-    """The name of the system peer: the one of least distance, with a bonus for staying."""
-
-    def standing(candidate: Candidate) -> float:
-        bonus = INCUMBENT_BONUS if candidate.name == incumbent else 1.0
-        return candidate.distance * bonus
-
-    return min(speakers, key=standing).name
-
-
-def majority_warning(warnings: Sequence[Leap]) -> Leap:
-    """The leap warning that more than half of the peers give, else none."""
-    for warning in (Leap.INSERT, Leap.DELETE):
-        if 2 * warnings.count(warning) > len(warnings):
-            return warning
-    return Leap.NONE

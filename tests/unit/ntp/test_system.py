@@ -3,7 +3,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.unit.builders import STEADY, WALL_NS, ns, report, track, x_ns
@@ -13,7 +13,6 @@ from webntpd.ntp.estimates import Entry, Estimate, Frequency, NoEstimate, Tally,
 from webntpd.ntp.oscillator import MEMORY
 from webntpd.ntp.parameters import MAXDIST, SystemParameters
 from webntpd.ntp.readings import NS_PER_S, Failure, Leap, Rejection
-from webntpd.ntp.selection import Candidate, combine, gate, select
 from webntpd.ntp.system import STALE_TIME, UNDECIDED_TIME, System, calls_for_publication
 
 
@@ -475,46 +474,6 @@ def test_after_a_shock_entries_older_than_the_lines_do_not_count() -> None:
     bent = replace(before.track, frequency=Frequency(7e-6, 1e-7, 1e-10), line_start_ns=ns(-400))
     system.on_report(replace(before, track=bent))
     assert system.vote(0).estimates["a"].half_width > 0.04
-
-
-# What must always hold
-
-
-@settings(max_examples=1)
-@given(st.integers(0, 2**32))
-def test_with_an_honest_majority_the_published_bound_holds(seed: int) -> None:
-    """10^5 random electorates: liars with any interval, peers that are undecided, zero delays."""
-    rng = Random(seed)
-    published = 0
-    for _ in range(100_000):
-        size = rng.randint(1, 9)
-        honest = rng.randint(size // 2 + 1, size)
-        candidates, undecided = [], 0
-        for place in range(size):
-            if rng.random() < 0.2:
-                undecided += 1  # honest or not, it has no interval yet
-                continue
-            half = rng.choice([0.0, 1e-6, 1.0]) + rng.random() * rng.choice([0.01, 1.0, 10.0])
-            if place < honest:
-                low = -half * 2 * rng.random()
-                candidates.append(interval(place, low, low + 2 * half, rng))
-            else:
-                middle = rng.gauss(0, rng.choice([0.1, 1.0, 10.0]))
-                candidates.append(interval(place, middle - half, middle + half, rng))
-        rng.shuffle(candidates)
-        found = select(candidates, len(candidates) + undecided)
-        if found is None:
-            continue
-        combined = combine(gate([each for each in candidates if found.meets(each)]), found)
-        published += 1
-        assert found.low <= 0 <= found.high
-        assert abs(combined.mid) <= combined.error
-    assert published > 50_000
-
-
-def interval(place: int, low: float, high: float, rng: Random) -> Candidate:
-    mid = low + (high - low) * rng.random()
-    return Candidate(str(place), mid, low, max(low, high), rng.random(), high - low + 1e-9)
 
 
 # The leap warning
