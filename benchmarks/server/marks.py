@@ -12,7 +12,7 @@ from benchmarks.common.marks import Mark
 from benchmarks.server.clockerror import ClockError
 from benchmarks.server.results import Results
 from benchmarks.server.throughput import Case
-from webntpd.status.snapshot import seconds
+from webntpd.status.text import seconds
 
 HTTP_TO_NGINX = 0.85
 WEBSOCKET_TO_NGINX = 0.7

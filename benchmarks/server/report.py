@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from benchmarks.common.marks import Mark
 from benchmarks.server.results import Results
 from benchmarks.server.throughput import Case
-from webntpd.status.snapshot import seconds
+from webntpd.status.text import seconds
 
 
 def report(results: Results, found: Iterable[Mark]) -> Iterator[str]:

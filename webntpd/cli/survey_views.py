@@ -8,8 +8,7 @@ from typing import Any
 from webntpd.cli.survey import Answer, Survey
 from webntpd.ntp.estimates import PeerEstimate
 from webntpd.status.json import stamps
-from webntpd.status.peers import NOTHING, table
-from webntpd.status.snapshot import bounded, seconds, signed_seconds
+from webntpd.status.text import NOTHING, bounded, seconds, signed_seconds, table
 
 JSON_VERSION = 1
 """Changes when a member of the JSON changes its meaning or goes away, not when one is added."""

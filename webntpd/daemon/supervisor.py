@@ -34,7 +34,8 @@ from webntpd.refclock.base import RefclockError
 from webntpd.server import Counters, ServerError, check_server, serve
 from webntpd.sockets.listeners import ListenError
 from webntpd.statistics.files import StatisticsLog
-from webntpd.status.snapshot import Status, summary
+from webntpd.status.snapshot import Status
+from webntpd.status.summary import summary
 from webntpd.tasks.restart import keep_running
 from webntpd.tasks.services import ServiceSlot
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TextIO
 
 from webntpd.log.handlers import StreamHandler, UnblockedHandler
-from webntpd.status.snapshot import printable
+from webntpd.status.text import printable
 
 SOCKET = Path("/run/systemd/journal/socket")
 IDENTIFIER = "webntpd"

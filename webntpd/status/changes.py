@@ -12,7 +12,8 @@ from typing import NamedTuple
 from webntpd.ntp.actions import PeerReport
 from webntpd.ntp.estimates import Estimate, NoEstimate
 from webntpd.ntp.readings import Leap, Rejection
-from webntpd.status.snapshot import PeerStatus, RefclockStatus, Status, seconds, signed_seconds
+from webntpd.status.snapshot import PeerStatus, RefclockStatus, Status
+from webntpd.status.text import seconds, signed_seconds
 
 CONTRADICTED = "its answers cannot all be true, the older ones are dropped"
 

@@ -10,7 +10,8 @@ from typing import Any
 from webntpd import __version__
 from webntpd.ntp.estimates import Estimate, Frequency, NoEstimate, PeerEstimate, Publication
 from webntpd.ntp.readings import NS_PER_S, Provenance
-from webntpd.status.snapshot import PPM, PeerStatus, RefclockStatus, ServerStatus, Status, summary
+from webntpd.status.snapshot import PPM, PeerStatus, RefclockStatus, ServerStatus, Status
+from webntpd.status.summary import summary
 
 VERSION = 2
 """Changes when a member changes its meaning or goes away, not when one is added."""

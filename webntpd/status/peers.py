@@ -3,20 +3,9 @@
 Signs are NTP's: a positive offset means that the local clock is behind. chronyc has the opposite.
 """
 
-from collections.abc import Iterable, Sequence
-
-from webntpd.ntp.readings import NS_PER_S
-from webntpd.status.snapshot import (
-    PeerStatus,
-    RefclockStatus,
-    Status,
-    printable,
-    seconds,
-    signed_seconds,
-    summary,
-)
-
-NOTHING = "-"
+from webntpd.status.snapshot import PeerStatus, RefclockStatus, Status
+from webntpd.status.summary import summary
+from webntpd.status.text import NOTHING, age, printable, seconds, signed_seconds, sparkline, table
 
 PEER_COLUMNS = (
     "remote",
@@ -30,9 +19,6 @@ PEER_COLUMNS = (
     "stamps",
     "last rejection",
 )
-BARS = "▁▂▃▄▅▆▇█"
-NUMERIC = {"reach", "poll", "when", "delay", "offset", "jitter", "error", "samples"}
-"""The columns that are set flush right."""
 
 
 def status_lines(status: Status, *, trend: bool = False) -> list[str]:
@@ -95,41 +81,3 @@ def refclock_line(refclock: RefclockStatus) -> str:
         parts.append(f"{refclock.failures} failures")
     problem = f"; now: {printable(refclock.problem)}" if refclock.problem else ""
     return f"{refclock.name}: {', '.join(parts)}{problem}"
-
-
-def age(then_ns: int | None, now_ns: int) -> str:
-    """The time since a RAW instant, in seconds, or in the unit that ntpq would use."""
-    if then_ns is None:
-        return NOTHING
-    elapsed = (now_ns - then_ns) // NS_PER_S
-    for unit, length in (("d", 86_400), ("h", 3600), ("m", 60)):
-        if elapsed >= 5 * length:
-            return f"{elapsed // length}{unit}"
-    return str(elapsed)
-
-
-def sparkline(values: Sequence[float]) -> str:
-    """The values as columns of text, each between the least and the greatest of them."""
-    if not values:
-        return NOTHING
-    least, greatest = min(values), max(values)
-    if least == greatest:
-        return BARS[len(BARS) // 2] * len(values)
-    # Divided before it is multiplied: the range may be too small to be divided into steps.
-    heights = ((value - least) / (greatest - least) for value in values)
-    return "".join(BARS[round(height * (len(BARS) - 1))] for height in heights)
-
-
-def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """A heading and the rows, each column as wide as it must be."""
-    rows = [columns, *rows]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-
-    def line(row: Sequence[str]) -> str:
-        cells = (
-            cell.rjust(width) if name in NUMERIC else cell.ljust(width)
-            for name, cell, width in zip(columns, row, widths, strict=True)
-        )
-        return "  ".join(cells).rstrip()
-
-    return [line(row) for row in rows]

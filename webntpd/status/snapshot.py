@@ -10,7 +10,6 @@ from webntpd.ntp.actions import PeerReport
 from webntpd.ntp.estimates import (
     Estimate,
     Frequency,
-    NoEstimate,
     PeerEstimate,
     Publication,
     Tally,
@@ -129,56 +128,3 @@ class Status:
         low = carried(estimate, estimate.low_ns, self.at_ns, self.wall_ns)
         high = carried(estimate, estimate.high_ns, self.at_ns, self.wall_ns)
         return low - grown, high + grown
-
-
-def summary(status: Status) -> str:
-    """The daemon's state in words, for the service manager's STATUS line."""
-    estimate = status.verdict.estimate
-    if status.server is not None and status.serves_only:
-        return f"serving time: {server_in_words(status.server)}"
-    peers = f"{status.reachable} of {len(status.peers)} peers reachable"
-    if not isinstance(estimate, Estimate):
-        return f"{why_none(status, estimate)}; {peers}"
-    offset = bounded(status.offset(estimate), status.error_bound(estimate))
-    return (
-        f"synchronised to {estimate.system_peer}, offset {offset},"
-        f" {len(status.verdict.speakers)} survivors, {peers}"
-    )
-
-
-def server_in_words(server: ServerStatus) -> str:
-    answered = server.requests + server.messages
-    return f"{server.connections} connections open, {answered} answers, {server.refusals} refusals"
-
-
-def why_none(status: Status, reason: NoEstimate) -> str:
-    """Why nothing is published, with the remedy where the configuration is the cause."""
-    if status.peers and all(peer.report.noselect for peer in status.peers):
-        return "all peers are noselect: remove that key from the peers to follow"
-    return str(reason)
-
-
-def seconds(value: float) -> str:
-    """A duration with the unit that suits it, to three or four figures: 12.34 ms."""
-    magnitude = abs(value)
-    if magnitude >= 1:
-        return f"{value:.3f} s"
-    if magnitude >= 1e-3:
-        return f"{value * 1e3:.3f} ms"
-    return f"{value * 1e6:.1f} \N{MICRO SIGN}s"
-
-
-def signed_seconds(value: float) -> str:
-    """As seconds(), always with its sign."""
-    text = seconds(value)
-    return text if text.startswith("-") else f"+{text}"
-
-
-def bounded(offset: float, error: float) -> str:
-    """An offset with the bound of its error."""
-    return f"{signed_seconds(offset)} \N{PLUS-MINUS SIGN} {seconds(error)}"
-
-
-def printable(text: str) -> str:
-    """A text that came from elsewhere, without what a terminal or a log would take for its own."""
-    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)

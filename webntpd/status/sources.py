@@ -4,9 +4,19 @@ from collections.abc import Iterator
 
 from webntpd.ntp.actions import PeerReport
 from webntpd.ntp.estimates import PeerEstimate, Tally
-from webntpd.status.facts import Fact, ago, ahead, oscillator, paragraphs
-from webntpd.status.peers import NOTHING
-from webntpd.status.snapshot import PeerStatus, Status, bounded, printable, seconds, signed_seconds
+from webntpd.status.snapshot import PeerStatus, Status
+from webntpd.status.text import (
+    NOTHING,
+    Fact,
+    ago,
+    ahead,
+    bounded,
+    oscillator,
+    paragraphs,
+    printable,
+    seconds,
+    signed_seconds,
+)
 
 FATES = {
     Tally.UNFIT: "not fit to vote",

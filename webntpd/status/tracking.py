@@ -4,15 +4,18 @@ from collections.abc import Iterator
 
 from webntpd.ntp.estimates import Estimate
 from webntpd.ntp.readings import NS_PER_S
-from webntpd.status.facts import Fact, ago, ahead, lasting, oscillator, paragraphs
-from webntpd.status.snapshot import (
-    RefclockStatus,
-    ServerStatus,
-    Status,
+from webntpd.status.snapshot import RefclockStatus, ServerStatus, Status
+from webntpd.status.summary import why_none
+from webntpd.status.text import (
+    Fact,
+    ago,
+    ahead,
     bounded,
+    lasting,
+    oscillator,
+    paragraphs,
     printable,
     seconds,
-    why_none,
 )
 
 SECONDS_PER_DAY = 86_400

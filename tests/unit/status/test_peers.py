@@ -2,13 +2,11 @@
 
 from dataclasses import replace
 
-import pytest
-
 from tests.unit.status import snapshots
 from tests.unit.status.snapshots import GOOD, MEASURED, NOW_NS
 from webntpd.ntp.estimates import NoEstimate, Publication, Tally, Verdict
-from webntpd.ntp.readings import NS_PER_S, Leap
-from webntpd.status.peers import age, peer_lines, refclock_line, sparkline, status_lines, table
+from webntpd.ntp.readings import Leap
+from webntpd.status.peers import peer_lines, refclock_line, status_lines
 from webntpd.status.snapshot import PeerStatus, RefclockStatus, ServerStatus, Status
 
 PEERS = (
@@ -81,26 +79,6 @@ def test_an_output_says_what_it_got_and_what_is_wrong() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("elapsed", "text"),
-    [(0, "0"), (299, "299"), (300, "5m"), (17_999, "299m"), (18_000, "5h"), (432_000, "5d")],
-)
-def test_ages_grow_in_unit(elapsed: int, text: str) -> None:
-    assert age(NOW_NS, NOW_NS + elapsed * NS_PER_S) == text
-
-
-def test_what_never_was_has_no_age() -> None:
-    assert age(None, NOW_NS) == "-"
-
-
-def test_columns_are_as_wide_as_they_must_be() -> None:
-    assert table(("remote", "poll"), [("a", "1"), ("longer-one", "10000")]) == [
-        "remote       poll",
-        "a               1",
-        "longer-one  10000",
-    ]
-
-
 def test_a_trend_stands_at_the_end_of_a_peers_line() -> None:
     peers = (replace(PEERS[0], offsets=(-1.0, 0.0, 6.0)), PEERS[1])
     heading, first, second = peer_lines(replace(STATUS, peers=peers), trend=True)
@@ -108,22 +86,3 @@ def test_a_trend_stands_at_the_end_of_a_peers_line() -> None:
     assert first.endswith("  ▁▂█")
     assert second.endswith("  connect         -")
     assert status_lines(replace(STATUS, peers=peers), trend=True)[2:5] == [heading, first, second]
-
-
-@pytest.mark.parametrize(
-    ("values", "text"),
-    [
-        ((), "-"),
-        ((3.5,), "▅"),
-        ((1.0, 1.0), "▅▅"),
-        ((0.0, 7.0), "▁█"),
-        ((7.0, 3.5, 0.0, -0.0), "█▅▁▁"),
-        ((-1e-9, 1e-9, 0.0), "▁█▅"),
-        # Between two values that are next to each other there is no room for eight steps.
-        ((5e-324, 0.0), "█▁"),
-    ],
-)
-def test_a_sparkline_goes_from_the_least_to_the_greatest(
-    values: tuple[float, ...], text: str
-) -> None:
-    assert sparkline(values) == text

@@ -7,7 +7,8 @@ from hypothesis import given
 
 from tests.unit.status.snapshots import SYNCHRONISED, snapshots
 from webntpd.ntp.estimates import Tally
-from webntpd.status.snapshot import Status, printable, seconds, signed_seconds
+from webntpd.status.snapshot import Status
+from webntpd.status.text import printable, seconds, signed_seconds
 from webntpd.status.views import VIEWS
 
 TEXTS = sorted(set(VIEWS) - {"json"})

@@ -9,9 +9,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.unit.status.snapshots import snapshots
 from webntpd.ntp.estimates import Frequency
 from webntpd.statistics.lines import File, Recorder, parse_peerstats
-from webntpd.status.facts import oscillator
 from webntpd.status.prometheus import rendered
-from webntpd.status.snapshot import PPM, Status, seconds, signed_seconds, summary
+from webntpd.status.snapshot import PPM, Status
+from webntpd.status.summary import summary
+from webntpd.status.text import oscillator, seconds, signed_seconds
 from webntpd.status.views import VIEWS
 
 Json = dict[str, Any]
