@@ -37,7 +37,6 @@ class _Timex(ctypes.Structure):
 
 
 ntp_adjtime: Callable[[object], int] = ctypes.CDLL(None, use_errno=True).ntp_adjtime
-"""The C library's function. A test may put another in its place."""
 
 
 def kernel_state() -> ClockState:
