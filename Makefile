@@ -32,7 +32,8 @@ run: $(READY)    ## the demo: a server on loopback, polled over HTTP and WebSock
 	$(BIN)/webntpd run --demo
 
 # A worker for each core, and one more, since many tests wait.
-PYTEST = $(BIN)/pytest --numprocesses=$(shell expr $$(nproc) + 1) --dist=worksteal --durations=20
+SHARED = --numprocesses=$(shell expr $$(nproc) + 1) --dist=worksteal --durations=20
+PYTEST = $(BIN)/pytest $(SHARED)
 
 test: $(READY)   ## the tests; those that lack a program are skipped
 	$(PYTEST)
@@ -57,10 +58,17 @@ lint: $(READY)   ## ruff: rules and format; shellcheck
 types: $(READY)  ## mypy --strict
 	$(BIN)/mypy
 
-coverage: $(READY)  ## the pure part: every branch of a module by its own test file
-	$(BIN)/python -m tests.pure_coverage
+coverage: $(BENCH)  ## the unit tests, and whether they cover every branch of every module
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest $(SHARED) tests/unit
+	$(BIN)/coverage combine --quiet
+	$(BIN)/python -m tests.branches
 
-check: $(BENCH) lint types test coverage  ## everything that a commit must pass
+.PHONY: test-others
+test-others: $(BENCH)
+	$(PYTEST) --ignore=tests/unit
+
+check: lint types coverage test-others  ## everything that a commit must pass; `coverage` runs tests/unit
 
 .PHONY: check-all
 check-all: check test-oldest test-bare test-boot test-container bench-path bench-loop  ## also what takes too long for CI, as root
@@ -118,7 +126,7 @@ test-container: $(READY)  ## the image and compose.yaml, run by podman (needs ro
 	$(BIN)/pytest -m container tests/container
 
 clean:           ## remove the environment and caches
-	rm -rf $(VENV) .venv-oldest .venv-system .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+	rm -rf $(VENV) .venv-oldest .venv-system .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*
 
 COMPILE = $(BIN)/pip-compile --quiet --strip-extras --generate-hashes --allow-unsafe \
     --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-header

@@ -1,6 +1,7 @@
 """What every test shares."""
 
 import os
+import sys
 from collections import Counter
 
 import pytest
@@ -18,6 +19,24 @@ FOREIGN = ("NOTIFY_", "WATCHDOG_", "LISTEN_", "JOURNAL_", "WEBNTPD_")
 for name in list(os.environ):
     if name.startswith(FOREIGN) or name.lower().endswith("_proxy"):
         del os.environ[name]
+
+
+def label_measurement(label: str) -> None:
+    """Label what coverage.py measures from now on, if it measures (tests/branches.py)."""
+    coverage = sys.modules.get("coverage")
+    measurement = coverage and coverage.Coverage.current()
+    if measurement:
+        measurement.switch_context(label)
+
+
+COLLECTION = "collection"
+"""The label of the time in which pytest imports the test files, and with them the modules."""
+label_measurement(COLLECTION)
+
+
+def pytest_runtest_logstart(location: tuple[str, int | None, str]) -> None:
+    """Label the measurement with the file of the test that begins."""
+    label_measurement(location[0])
 
 
 def pytest_terminal_summary(terminalreporter: "pytest.TerminalReporter") -> None:

@@ -13,12 +13,13 @@ import trio
 from benchmarks.accuracy.cost import Cost, costs
 from benchmarks.accuracy.marks import marks
 from benchmarks.accuracy.modes import Asking, Transport
-from benchmarks.accuracy.places import LOOPBACK, Place, Unavailable, veth
+from benchmarks.accuracy.places import LOOPBACK, Place, veth
 from benchmarks.accuracy.server import serving
 from benchmarks.accuracy.setting import Load, Outcome, run
 from benchmarks.accuracy.table import as_json, cost_lines, mark_lines, outcome_lines
 from benchmarks.common.chronyd import find_chronyd
 from benchmarks.common.machine import machine
+from benchmarks.common.namespaces import Unavailable
 from benchmarks.common.process import ProcessError
 
 SECONDS = 45.0

@@ -9,9 +9,10 @@ from enum import StrEnum
 from benchmarks.accuracy.client import Recorded
 from benchmarks.accuracy.figures import Figures, by_mode, figures, made_of
 from benchmarks.accuracy.modes import Mode, Series, Transport
-from benchmarks.accuracy.places import DIE_WITH_US, Place
+from benchmarks.accuracy.places import Place
 from benchmarks.accuracy.server import Serving, serving
 from benchmarks.accuracy.yardstick import INTERVAL, yardstick
+from benchmarks.common.namespaces import DIE_WITH_US
 from benchmarks.common.process import running
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from benchmarks.accuracy.places import DIE_WITH_US
+from benchmarks.common.namespaces import DIE_WITH_US
 from benchmarks.common.process import Process, ProcessError, free_port, running
 from benchmarks.loop.image import SERVER_PORT, SHELL_PORT, Image
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.accuracy.places import DIE_WITH_US
+from benchmarks.common.namespaces import DIE_WITH_US
 from benchmarks.common.process import await_listener, free_port, running
 from benchmarks.loop.guest import Guest, booted
 from benchmarks.loop.image import HOST, Image

@@ -12,8 +12,8 @@ from pathlib import Path
 from benchmarks.common.chronyd import find_chronyd
 from benchmarks.common.command import write_figures
 from benchmarks.common.machine import machine
+from benchmarks.common.namespaces import Unavailable
 from benchmarks.common.process import ProcessError
-from benchmarks.path.ends import Unavailable
 from benchmarks.path.marks import marks
 from benchmarks.path.paths import PATHS
 from benchmarks.path.report import table

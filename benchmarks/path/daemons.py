@@ -12,9 +12,10 @@ from typing import Any
 import trustme
 
 from benchmarks.common.chronyd import chronyd_command
+from benchmarks.common.namespaces import SERVER
 from benchmarks.common.process import Process, ProcessError, running
 from benchmarks.path.chronyc import Statistics, parse, with_poll
-from benchmarks.path.ends import SERVER, End
+from benchmarks.path.ends import End
 from webntpd.cli.controlclient import AskError, NotRunningError, request_view
 
 PATIENCE = 60.0

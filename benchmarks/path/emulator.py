@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.common.namespaces import DIE_WITH_US, Unavailable
 from benchmarks.common.process import ROOT, Process, running
-from benchmarks.path.ends import DIE_WITH_US, Ends, Unavailable
+from benchmarks.path.ends import Ends
 from benchmarks.path.paths import WanPath
 
 SOURCE = Path(__file__).with_name("wan.c")

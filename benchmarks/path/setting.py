@@ -7,9 +7,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from benchmarks.common.namespaces import SERVER
 from benchmarks.path.daemons import Clients, clients, servers
 from benchmarks.path.emulator import Emulator, Traffic, emulating
-from benchmarks.path.ends import SERVER, ends
+from benchmarks.path.ends import ends
 from benchmarks.path.paths import WanPath
 from benchmarks.path.record import Look, Record
 from benchmarks.path.results import Result, summarise

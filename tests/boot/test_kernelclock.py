@@ -19,22 +19,22 @@ QUERY = ("webntpd", "query", "--samples=1", "http://127.0.0.1:8080/")
 ASK = "import ctypes; print(ctypes.CDLL(None).ntp_adjtime(bytes(512)))"
 UNSYNCHRONISED = "5"  # TIME_ERROR of <sys/timex.h>
 # The kernel of the machine that runs the tests may have no daemon that disciplines it. So the
-# service asks, within its own sandbox, and takes any answer of the kernel for TIME_OK.
+# service calls the kernel within its own sandbox, but takes each answer for TIME_OK.
 SYNCHRONISED_KERNEL = """
-from webntpd import cli
-from webntpd.server import kernelclock
+from webntpd.cli.main import main
+from webntpd.clock import adjtime
 
-ask = kernelclock._libc.ntp_adjtime
+real = adjtime.ntp_adjtime
 
 def ntp_adjtime(reference):
-    answer = ask(reference)
+    answer = real(reference)
     if answer < 0:
         return answer
     reference._obj.maxerror = 1000
     return 0
 
-kernelclock._libc.ntp_adjtime = ntp_adjtime
-raise SystemExit(cli.main())
+adjtime.ntp_adjtime = ntp_adjtime
+raise SystemExit(main())
 """
 DROP_IN = f"""
 [Service]

@@ -36,13 +36,13 @@ class _Timex(ctypes.Structure):
     )
 
 
-_libc = ctypes.CDLL(None, use_errno=True)
+ntp_adjtime: Callable[[object], int] = ctypes.CDLL(None, use_errno=True).ntp_adjtime
 
 
 def kernel_state() -> ClockState:
     """The state of CLOCK_REALTIME. Raises OSError where a sandbox forbids the call."""
     timex = _Timex(modes=0)  # no mode bit set: nothing is changed
-    answer = _libc.ntp_adjtime(ctypes.byref(timex))
+    answer = ntp_adjtime(ctypes.byref(timex))
     if answer < 0:
         errno = ctypes.get_errno()
         raise OSError(errno, f"ntp_adjtime: {os.strerror(errno)}")

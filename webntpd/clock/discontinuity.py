@@ -118,6 +118,8 @@ _TFD_TIMER_CANCEL_ON_SET = 2
 _FAR_FUTURE_S = 2**40
 _CLOCK_REALTIME = 0
 _libc = ctypes.CDLL(None, use_errno=True)
+timerfd_create: Callable[[int, int], int] = _libc.timerfd_create
+timerfd_settime: Callable[[int, int, object, None], int] = _libc.timerfd_settime
 
 
 class _Itimerspec(ctypes.Structure):
@@ -131,12 +133,12 @@ class _Itimerspec(ctypes.Structure):
 
 def _timer_cancelled_on_set() -> int:
     """A timer that never expires, but whose read fails with ECANCELED when the clock is set."""
-    timer: int = _libc.timerfd_create(_CLOCK_REALTIME, os.O_NONBLOCK | os.O_CLOEXEC)
+    timer = timerfd_create(_CLOCK_REALTIME, os.O_NONBLOCK | os.O_CLOEXEC)
     if timer < 0:
         raise OSError(ctypes.get_errno(), "timerfd_create")
     spec = _Itimerspec(value_s=_FAR_FUTURE_S)
     flags = _TFD_TIMER_ABSTIME | _TFD_TIMER_CANCEL_ON_SET
-    if _libc.timerfd_settime(timer, flags, ctypes.byref(spec), None) < 0:
+    if timerfd_settime(timer, flags, ctypes.byref(spec), None) < 0:
         os.close(timer)
         raise OSError(ctypes.get_errno(), "timerfd_settime")
     return timer

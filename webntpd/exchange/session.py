@@ -255,7 +255,7 @@ class _Channel(trio.abc.Stream):
         self.received += len(data)
         if self._frames is not None:
             self._count(self._frames, data)
-        elif not self.opened:
+        else:
             self._judge(data)
         return data
 
@@ -290,7 +290,8 @@ class _Channel(trio.abc.Stream):
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         await self.link.stream.send_all(data)
 
-    async def wait_send_all_might_not_block(self) -> None:
+    # trio.abc.SendStream wants this method, and trio-websocket never calls it.
+    async def wait_send_all_might_not_block(self) -> None:  # pragma: no cover
         await self.link.stream.wait_send_all_might_not_block()
 
     def close(self) -> None:

@@ -57,8 +57,7 @@ async def keep_running(
             failures, cancelled = group.split(Exception)
             if failures is not None:
                 logger.exception("%s failed while it ended", name, exc_info=failures)
-            if cancelled is not None:
-                raise cancelled from None
+            raise cancelled or group from None
         else:
             return
         if trio.current_time() - started > backoff.last:

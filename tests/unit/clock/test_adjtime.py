@@ -1,10 +1,13 @@
 """The state of the kernel's clock, as the kernel or the configuration tells it."""
 
+import ctypes
+import errno
 import logging
 from functools import partial
 
 import pytest
 
+from webntpd.clock import adjtime
 from webntpd.clock.adjtime import ClockState, clock_state_source, kernel_state
 
 as_told = partial(clock_state_source, local=False, max_error=None)
@@ -55,3 +58,13 @@ def test_a_sandbox_that_forbids_to_ask_is_told_once(caplog: pytest.LogCaptureFix
         fails = True
         state()
         assert len(caplog.records) == 2
+
+
+def test_a_call_that_the_kernel_refuses_raises_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: object) -> int:
+        ctypes.set_errno(errno.EPERM)
+        return -1
+
+    monkeypatch.setattr(adjtime, "ntp_adjtime", refuse)
+    with pytest.raises(PermissionError, match="ntp_adjtime: Operation not permitted"):
+        kernel_state()

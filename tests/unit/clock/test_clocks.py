@@ -11,6 +11,7 @@ from webntpd.clock.clocks import (
     PAIR_ATTEMPTS,
     ShiftedClock,
     SystemClock,
+    measured_precision,
     read_pair,
 )
 
@@ -75,3 +76,11 @@ def test_of_pairs_that_are_never_close_the_tightest_counts() -> None:
     pair = read_pair(clock)
     assert (pair.raw_ns, pair.window_ns) == (9100, 3000)
     assert clock.readings == 2 * PAIR_ATTEMPTS
+
+
+def test_the_precision_is_the_least_difference_of_two_readings(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    readings = iter([10, 10, 10, 17, 20, 23, 30, 20])  # the last two: the clock was set back
+    monkeypatch.setattr(time, "clock_gettime_ns", lambda _: next(readings))
+    assert measured_precision(rounds=3) == 3e-9

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import resource
 
 import pytest
 import trio
@@ -163,7 +164,8 @@ async def test_the_kernels_word_that_the_clock_was_set_is_passed_on(
         return data
 
     real_read = os.read
-    monkeypatch.setattr(discontinuity, "_timer_cancelled_on_set", lambda: readable)
+    monkeypatch.setattr(discontinuity, "timerfd_create", lambda *_: readable)
+    monkeypatch.setattr(discontinuity, "timerfd_settime", lambda *_: 0)
     monkeypatch.setattr(os, "read", read)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(watch_for_clock_set, told.set)
@@ -185,8 +187,33 @@ async def test_the_real_timer_is_armed_and_quiet() -> None:
 
 
 async def test_a_kernel_that_will_not_tell_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse() -> int:
-        raise OSError(errno.ENOSYS, "no timerfd")
-
-    monkeypatch.setattr(discontinuity, "_timer_cancelled_on_set", refuse)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))  # the kernel then makes no timer
+    try:
+        await watch_for_clock_set(lambda: None)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    monkeypatch.setattr(discontinuity, "timerfd_settime", lambda *_: -1)
     await watch_for_clock_set(lambda: None)
+
+
+async def test_a_timer_that_another_error_breaks_ends_the_watch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    readable, write = os.pipe()
+    os.write(write, b"x")
+    outcomes = [BlockingIOError(), OSError(errno.EIO, "broken")]
+
+    def read(descriptor: int, size: int) -> bytes:
+        if descriptor == readable:
+            raise outcomes.pop(0)
+        return real_read(descriptor, size)
+
+    real_read = os.read
+    monkeypatch.setattr(discontinuity, "timerfd_create", lambda *_: readable)
+    monkeypatch.setattr(discontinuity, "timerfd_settime", lambda *_: 0)
+    monkeypatch.setattr(os, "read", read)
+    with pytest.raises(OSError, match="broken"):
+        await watch_for_clock_set(lambda: None)
+    assert not outcomes
+    os.close(write)

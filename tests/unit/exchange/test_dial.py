@@ -18,7 +18,7 @@ from tests.unit.conftest import ExchangeTo, server_context
 from webntpd.exchange import tls
 from webntpd.exchange.base import Exchange
 from webntpd.exchange.dial import tell_of_refusal
-from webntpd.ntp.readings import Failure, Rejection
+from webntpd.ntp.readings import NS_PER_S, Failure, Rejection
 from webntpd.protocol.rejected import Rejected
 from webntpd.sockets import stamps
 
@@ -234,6 +234,19 @@ async def test_where_python_shows_no_dates_the_reason_stands_alone(
     server = await serve(nursery, always_right, context=expired)
     failure = await failure_of(exchange_to(server.url("https"), ca_file=ca_file))
     assert failure == Failure(Rejection.TLS, "certificate: certificate has expired")
+
+
+async def test_a_certificate_that_is_good_by_our_clock_has_no_dates_in_the_reason(
+    nursery: trio.Nursery, authority: trustme.CA, ca_file: Path
+) -> None:
+    expired = server_context(authority.issue_cert("127.0.0.1", not_before=THEN, not_after=LONG_AGO))
+    server = await serve(nursery, always_right, context=expired)
+    stream = await trio.open_tcp_stream("127.0.0.1", server.port)
+    now_ns = int(THEN.timestamp() + 1) * NS_PER_S
+    with pytest.raises(Rejected) as caught:
+        await tls.start_tls(stream, tls.make_context(ca_file), "127.0.0.1", now_ns)
+    assert caught.value.failure.detail == "certificate: certificate has expired"
+    await stream.aclose()
 
 
 async def hangs_up(visitor: Visitor) -> None:

@@ -205,9 +205,10 @@ async def test_what_is_no_download_is_refused(reply: bytes, reason: str) -> None
             await download(url)
 
 
-async def test_what_is_no_url_is_refused() -> None:
+@pytest.mark.parametrize("url", ["nonsense", "http://[", "http://a:x/", "http://\udcff/"])
+async def test_what_is_no_url_is_refused(url: str) -> None:
     with pytest.raises(RefusedError):
-        await download("nonsense")
+        await download(url)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 import pytest
 import trio
 
+from tests.unit.exchange.test_dial import Names
 from tests.unit.server.test_sockets import GET, read_all, running
 from webntpd.server import ServerParameters
 from webntpd.sockets.listeners import ListenError, listen
@@ -93,6 +94,17 @@ def test_a_file_in_the_place_of_a_socket_is_left_alone(place: Path) -> None:
 async def test_a_directory_that_does_not_exist_is_named(place: Path) -> None:
     with pytest.raises(ListenError, match="No such file or directory"):
         await listen([f"unix:{place}/x"])
+
+
+async def test_a_name_of_which_one_address_is_taken_leaves_the_others_free() -> None:
+    with socket.create_server(("127.0.0.2", 0)) as taken:
+        port = taken.getsockname()[1]
+        trio.socket.set_custom_hostname_resolver(
+            Names(host=["127.0.0.1", "127.0.0.2"]),
+        )
+        with pytest.raises(ListenError, match=r"host:.*address already in use"):
+            await listen([f"host:{port}"])
+        socket.create_server(("127.0.0.1", port)).close()
 
 
 async def test_without_systemd_there_is_no_socket_of_its() -> None:

@@ -6,7 +6,6 @@ import socket
 import struct
 import time
 from collections.abc import Iterator
-from typing import ClassVar
 
 import pytest
 
@@ -115,25 +114,41 @@ def test_a_kernel_that_refuses_is_told_from_one_that_is_merely_old(pair: Pair) -
         assert stamps.enable(sock, transmit=True)
 
 
-def test_a_control_message_of_something_else_is_no_stamp() -> None:
-    class Odd(socket.socket):
-        messages: ClassVar = [
-            [(socket.SOL_SOCKET, socket.SCM_CREDENTIALS, bytes(12))],
-            [(socket.SOL_SOCKET, stamps.SO_TIMESTAMPING_NEW, bytes(48))],
-            [
-                (socket.SOL_SOCKET, stamps.SO_TIMESTAMPING_NEW, b"\1" * 48),
-                (socket.IPPROTO_IP, stamps.IP_RECVERR, bytes(32)),
-            ],
-        ]
+Control = list[tuple[int, int, bytes]]
 
-        def recvmsg(self, *_: int) -> tuple[bytes, list[tuple[int, int, bytes]], int, None]:
-            if not self.messages:
-                raise BlockingIOError
-            return b"", self.messages.pop(), 0, None
 
-    with Odd() as sock:
+class Scripted(socket.socket):
+    """A socket that receives these control messages, each list with one call."""
+
+    def __init__(self, *messages: Control) -> None:
+        super().__init__()
+        self.messages = list(messages)
+
+    def recvmsg(self, *_: int) -> tuple[bytes, Control, int, None]:  # type: ignore[override]
+        if not self.messages:
+            raise BlockingIOError
+        return b"", self.messages.pop(), 0, None
+
+
+CREDENTIALS = (socket.SOL_SOCKET, socket.SCM_CREDENTIALS, bytes(12))
+
+
+def test_a_control_message_of_something_else_is_no_transmit_stamp() -> None:
+    with Scripted(
+        [CREDENTIALS],
+        [(socket.SOL_SOCKET, stamps.SO_TIMESTAMPING_NEW, bytes(48))],
+        [
+            (socket.SOL_SOCKET, stamps.SO_TIMESTAMPING_NEW, b"\1" * 48),
+            (socket.IPPROTO_IP, stamps.IP_RECVERR, bytes(32)),
+        ],
+    ) as sock:
         assert not list(stamps.drain(sock))
         assert not sock.messages
+
+
+def test_a_control_message_of_something_else_is_no_receive_stamp() -> None:
+    with Scripted([CREDENTIALS]) as sock:
+        assert stamps.receive(sock, 1) == (b"", None)
 
 
 # Round trips

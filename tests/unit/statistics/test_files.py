@@ -182,6 +182,9 @@ async def test_what_is_new_in_snapshots_is_written(tmp_path: Path, nursery: trio
         statistics.observe(snapshot(seconds_ago))
     lines = await until_written(tmp_path, 2)
     assert [line.split()[1] for line in lines] == ["79991.000", "79995.000"]
+    statistics.observe(snapshot(5))  # which has nothing new
+    await trio.testing.wait_all_tasks_blocked()
+    assert lines_of(tmp_path) == lines
 
 
 async def test_a_burst_of_snapshots_is_written_whole(

@@ -49,3 +49,23 @@ async def test_a_task_that_ends_is_restarted_without_a_traceback(
     assert paused == [(0.5, 0.5), (1.0, 1.0), (1.0, 1.0)]
     assert caplog.messages[0] == "worker 1 ended (7); restarting it in 0.5 s"
     assert all(record.exc_info is None for record in caplog.records)
+
+
+@pytest.mark.parametrize(
+    ("errors", "logged"),
+    [
+        ([KeyboardInterrupt()], []),
+        ([KeyboardInterrupt(), RuntimeError()], ["task failed while it ended"]),
+    ],
+    ids=["alone", "with a failure"],
+)
+async def test_a_task_that_is_ended_from_outside_is_not_restarted(
+    errors: list[BaseException], logged: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    async def end() -> None:
+        raise BaseExceptionGroup("ended", errors)
+
+    with pytest.raises(BaseExceptionGroup) as caught:
+        await keep_running("task", end)
+    assert caught.value.exceptions == (errors[0],)
+    assert caplog.messages == logged
