@@ -124,7 +124,7 @@ class Scripted(socket.socket):
         super().__init__()
         self.messages = list(messages)
 
-    def recvmsg(self, *_: int) -> tuple[bytes, Control, int, None]:  # type: ignore[override]
+    def recvmsg(self, *_: int) -> tuple[bytes, Control, int, None]:
         if not self.messages:
             raise BlockingIOError
         return b"", self.messages.pop(), 0, None
