@@ -1,7 +1,7 @@
 """The control socket: one request, one reply, and nothing that a client can change.
 
-A request is one line of JSON, {"view": NAME}, and the reply one JSON object: what views.VIEWS has
-under that name, or {"error": "..."}.
+A request is one line of JSON, {"view": NAME}. The reply is one JSON object: the view of that name
+in views.VIEWS, or {"error": "..."}.
 """
 
 import errno
@@ -53,7 +53,7 @@ async def serve_control(
 
 
 async def receive_request(stream: trio.abc.ReceiveStream) -> bytes:
-    """What the client says until the newline, the end, or the limit."""
+    """The bytes from the client up to the newline, the end, or REQUEST_SIZE."""
     received = b""
     while len(received) < REQUEST_SIZE and b"\n" not in received:
         chunk = await stream.receive_some(REQUEST_SIZE - len(received))
@@ -64,7 +64,7 @@ async def receive_request(stream: trio.abc.ReceiveStream) -> bytes:
 
 
 def reply_to(request: bytes, status: Status | None) -> bytes:
-    """The line that answers a line."""
+    """The reply to a request, as a line of JSON."""
     if status is None:
         return line({"error": "starting: there is nothing to show yet"})
     name = view_asked(request)

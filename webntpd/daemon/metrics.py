@@ -24,11 +24,11 @@ PATH = "/metrics"
 REQUEST_SIZE = 8192
 """The largest request line with its headers, bytes."""
 REST = 0.02
-"""From one scrape to the next, s. However many come, most of the processor is left for others."""
+"""Rest before each scrape, s. It leaves most of the processor to other tasks."""
 
 
 class HttpResponse(NamedTuple):
-    """What a request gets, without the headers that every reply has."""
+    """A reply without the headers that every reply has."""
 
     status: HTTPStatus
     body: bytes
@@ -49,7 +49,7 @@ async def serve_metrics(
 
     `snapshot` gives the state as of now, None while there is none. Reports the address.
     """
-    # Here, since prometheus_client takes memory and time that only who is scraped should pay.
+    # Imported here: prometheus_client takes memory and time that only a scraped daemon should pay.
     from webntpd.daemon.processmetrics import Process  # noqa: PLC0415
     from webntpd.status.prometheus import rendered  # noqa: PLC0415
 
@@ -75,7 +75,7 @@ async def serve_metrics(
 
 
 async def answer(stream: trio.abc.Stream, scrape: Scrape) -> None:
-    """Answer one request; whoever asks nothing gets nothing."""
+    """Answer one request. A client that sends none gets no reply."""
     connection = h11.Connection(h11.SERVER, max_incomplete_event_size=REQUEST_SIZE)
     request = None
     try:
@@ -94,14 +94,14 @@ async def answer(stream: trio.abc.Stream, scrape: Scrape) -> None:
 async def receive_request(
     connection: h11.Connection, stream: trio.abc.ReceiveStream
 ) -> h11.Request | None:
-    """The request, without a body that it may have, or None if the client went without one."""
+    """The request without its body; None if the client left without a request."""
     while (event := connection.next_event()) is h11.NEED_DATA:
         connection.receive_data(bytes(await stream.receive_some(REQUEST_SIZE)))
     return event if isinstance(event, h11.Request) else None
 
 
 def refusal_of(request: h11.Request) -> HttpResponse | None:
-    """What is wrong with a request that h11 holds to be valid, if anything is."""
+    """The reply that refuses a request which h11 accepts; None if the request is a scrape."""
     if request.target.partition(b"?")[0] != PATH.encode():
         return refusal(HTTPStatus.NOT_FOUND, f"the metrics are at {PATH}")
     if request.method not in {b"GET", b"HEAD"}:
@@ -115,12 +115,12 @@ def refusal(status: HTTPStatus, reason: str, *headers: tuple[str, str]) -> HttpR
 
 
 def accept_of(request: h11.Request) -> str:
-    """What the client takes; RFC 9110 §5.3 lets several headers be one."""
+    """The value of Accept; several headers count as one (RFC 9110 §5.3)."""
     return ",".join(value.decode("latin-1") for name, value in request.headers if name == b"accept")
 
 
 def encoded(connection: h11.Connection, reply: HttpResponse, *, head: bool) -> bytes:
-    """The bytes of a reply, after which the connection ends; that to a HEAD has no body."""
+    """The bytes of the only reply on a connection. A reply to HEAD has no body."""
     response = h11.Response(
         status_code=reply.status,
         reason=reply.status.phrase.encode(),

@@ -15,7 +15,7 @@ from webntpd.protocol.rejected import Rejected
 class PeerTask:
     """One peer, its exchange, and the channels that connect it to the rest.
 
-    `reports` takes each of its reports; an item from `alarms` says that the machine slept.
+    `reports` takes each of its reports; an item from `alarms` says that the machine was suspended.
     `correct` takes a smear out of a reading, or drops a reading of an unknown smear.
     """
 
@@ -45,7 +45,7 @@ class PeerTask:
             await say_goodbye(self._exchange)
 
     async def _perform(self, actions: Sequence[Action]) -> Sequence[Action]:
-        """Do all of `actions`, whose last one leads to the next ones."""
+        """Carry out `actions`; the last one gives the next actions."""
         following: Sequence[Action] = ()
         for action in actions:
             match action:

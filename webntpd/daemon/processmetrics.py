@@ -1,7 +1,7 @@
-"""What the process itself uses, as metrics under the names that are customary.
+"""The resources that this process uses, as metrics with Prometheus's customary names.
 
-prometheus_client has a collector for it, which wants to read /proc/stat, and shows nothing where a
-service has no more of /proc than the processes, as ours does.
+prometheus_client's own collector reads /proc/stat. Our unit hides that file from the service, and
+the collector then shows nothing.
 """
 
 import resource
@@ -18,12 +18,12 @@ PROC = Path("/proc/self")
 
 
 class Process(Collector):
-    """Collects from this process, without those that it started."""
+    """Collects the figures of this process, without its child processes."""
 
     def collect(self) -> Iterator[Metric]:
-        """What it uses now."""
+        """The present figures."""
         pages = int((PROC / "statm").read_text().split()[1])
-        files = sum(1 for _ in (PROC / "fd").iterdir()) - 1  # one of them is that of this look
+        files = sum(1 for _ in (PROC / "fd").iterdir()) - 1  # one of them reads this directory
         may_open, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         yield counter(
             "process_cpu_seconds_total",

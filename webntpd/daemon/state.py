@@ -1,11 +1,10 @@
-"""What the daemon remembers from one run to the next: the frequency of the machine's oscillator.
+"""The state file: it keeps the frequency of the machine's oscillator for the next run.
 
     {"version": 1, "known_ns": 1700000000000000000,
      "frequency": {"value": -1.25e-05, "uncertainty": 2e-08, "wander": 1e-10}}
 
-The frequency is dX/dRAW in s/s, `known_ns` the Unix time at which it was known. The file is small,
-is replaced whole, and may be lost without harm: without it, a start learns the frequency anew. So
-a file that is not exactly like this counts as no state, with one warning.
+The frequency is dX/dRAW in s/s, `known_ns` the Unix time at which it was known. A daemon without
+the file learns the frequency anew, so any other content counts as no state, with one warning.
 """
 
 import json
@@ -27,7 +26,7 @@ from webntpd.status.snapshot import Status
 VERSION = 1
 """Changes when an older program would misread the file."""
 MAX_SIZE = 4096
-"""More than a state ever has, bytes."""
+"""Largest file, bytes; a state is smaller."""
 MAX_FREQUENCY = 1000e-6
 """No oscillator of a computer is farther off, s/s; the kernel corrects half of it."""
 
@@ -37,7 +36,7 @@ measures its counter's rate at each boot gets another one."""
 AGEING = 1e-6 / (30 * 86_400)
 """How fast a stored frequency grows more uncertain, s/s per s."""
 UNKNOWN_AGE = 365 * 86_400.0
-"""The age that a state from the future counts with, s: the wall clock is wrong now, or was then."""
+"""Age of a state from the future, s: the wall clock is wrong now, or was wrong then."""
 
 INTERVAL = 3600.0
 """Time between two writes, s; one more comes at the end."""
@@ -181,7 +180,7 @@ class StateKeeper:
 
     def save(self) -> None:
         """Write the state if there is a new one. A failure is logged when its reason is new."""
-        state = self._state  # the loop may go on meanwhile, and bring another
+        state = self._state  # a thread runs this, and observe() may replace it meanwhile
         if state is None or state == self._written:
             return
         try:

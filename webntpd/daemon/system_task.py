@@ -1,7 +1,7 @@
 """Runs the system process: votes on the peers' reports and publishes the outcome.
 
-It is the one consumer of one channel, so everything that bears on a vote happens one after the
-other. The watchdog's heartbeats come by the same channel: it is fed only while this task works.
+It is the only consumer of one channel, so all events that change a vote come one after the other.
+The watchdog's heartbeats use the same channel, so the watchdog is fed only while this task works.
 """
 
 import logging
@@ -25,17 +25,17 @@ from webntpd.status.snapshot import PeerStatus, Status
 logger = logging.getLogger(__name__)
 
 REMEMBERED_OFFSETS = 32
-"""So many offsets are kept of each peer, for the views that show a trend."""
+"""Offsets kept of each peer, for the views that show a trend."""
 
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """Comes when the watchdog wants to be fed."""
+    """The watchdog is due."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClockSet:
-    """Comes when the kernel says that the wall clock was set."""
+    """The kernel reports that the wall clock was set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class SystemTask:
     """Carries out the decisions of the system process.
 
     `observe` gets every new snapshot, `feed_watchdog` is called at each heartbeat, and
-    `alarm_peers` when the machine slept.
+    `alarm_peers` after a suspend.
     """
 
     def __init__(
@@ -111,14 +111,14 @@ class SystemTask:
 
     def _on_report(self, report: PeerReport) -> None:
         if report.name not in self._setup.kinds:
-            return  # the last words of a peer that a reload removed
+            return  # a late report of a peer that a reload removed
         if self._check_clock() or self._is_from_before_the_suspend(report):
             return
         self._system.on_report(report)
         self._conclude(report)
 
     def _check_clock(self) -> bool:
-        """Whether the machine slept; if so, drop all measurements and poll anew."""
+        """Whether the machine was suspended; if so, drop all measurements and poll anew."""
         found = self._detector.check()
         if found is Discontinuity.STEP:
             logger.info("%s by %+.3f s; all measurements stand", found, self._detector.step)
@@ -133,7 +133,7 @@ class SystemTask:
         return True
 
     def _is_from_before_the_suspend(self, report: PeerReport) -> bool:
-        """Whether a report was under way during the suspend; its peer will make another."""
+        """Whether a report has measurements from before the suspend; its peer makes another."""
         track = report.track
         return track is not None and track.entries[0].floor_at_ns < self._measured_since_ns
 
@@ -174,7 +174,7 @@ class SystemTask:
                 output.refclock.publish(publication)
 
     def _of_one_peer(self, report: PeerReport, verdict: Verdict, pair: Pair) -> Publication | None:
-        """The sample for a refclock that follows this peer alone: there the consumer votes."""
+        """The sample for a refclock that follows this peer alone; the consumer votes itself."""
         estimate = verdict.estimates[report.name]
         leap, reports = self._setup.leap, self._system.reports
         if report.name in leap.barred(reports, pair.wall_ns) or not is_fit(

@@ -9,7 +9,7 @@ MICROSECONDS = 1e-6
 
 
 class Notifier:
-    """Tells systemd how the daemon is. Without systemd every call does nothing."""
+    """Tells systemd the state of the daemon. Without systemd every call does nothing."""
 
     def __init__(self) -> None:
         self._systemd = None
@@ -24,13 +24,13 @@ class Notifier:
         self._notify("READY=1")
 
     def status(self, text: str) -> None:
-        """Show `text` in `systemctl status`; said only when it changed."""
+        """Show `text` in `systemctl status`; sent only if it changed."""
         if text != self._last_status:
             self._last_status = text
             self._notify(f"STATUS={text}")
 
     def reloading(self) -> None:
-        """READY must follow. Type=notify-reload wants the monotonic time in microseconds."""
+        """Announce a reload; ready() must follow. systemd needs the monotonic time, us."""
         now_us = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
         self._notify(f"RELOADING=1\nMONOTONIC_USEC={now_us}")
 
@@ -51,7 +51,7 @@ class Notifier:
 
 
 def watchdog_interval() -> float | None:
-    """Half the time, s, after which systemd takes the daemon for stalled; None without one."""
+    """Half of the watchdog's timeout, s; None without a watchdog."""
     if os.environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
         return None
     microseconds = os.environ.get("WATCHDOG_USEC", "")

@@ -1,4 +1,4 @@
-"""The exchange for a server's parameters."""
+"""Asks servers for their time: an exchange for each way to ask, made by make_exchange()."""
 
 import trio
 
@@ -13,8 +13,8 @@ from webntpd.names import Kind
 def make_exchange(parameters: ExchangeParameters, clock: Clock, nursery: trio.Nursery) -> Exchange:
     """An exchange that connects at its first measure.
 
-    A WebSocket's reader is a task in `nursery`, from a measure until aclose: whoever opened the
-    nursery closes the exchange, or cancels it.
+    A WebSocket's reader is a task in `nursery`, from a measure until aclose. The owner of the
+    nursery closes the exchange or cancels the nursery.
     """
     match parameters.kind:
         case Kind.HTTP:

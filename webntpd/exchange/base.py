@@ -1,4 +1,4 @@
-"""One round trip with one server: what every kind of exchange offers to the peer's task."""
+"""The interface of every exchange: one round trip with one server at a time."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from webntpd.names import Kind
 from webntpd.ntp.readings import Reading
 
 CLOSE_TIMEOUT = 1.0
-"""Longest time to say goodbye to a server, s."""
+"""Longest time to close a connection in order, s."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +35,14 @@ class ExchangeParameters:
 
 
 class Exchange(Protocol):
-    """A connection to one server, opened when needed and kept while it lasts."""
+    """Measures one server. It opens a connection when it needs one, and keeps it for later."""
 
     async def measure(self, *, last: bool) -> Sequence[Reading]:
         """Make one round trip and return the readings that it completed, oldest first.
 
-        `last` says that no further exchange follows soon, so that nothing may stay pending for
-        a later reply to complete; otherwise the result may be empty. Raises Rejected, with
-        the readings that were complete before, and leaves the exchange ready for another measure.
+        `last` says that no further exchange follows soon, so the reading must not wait for a
+        later reply. Otherwise the result may be empty. Raises Rejected, with the readings that
+        were complete before; the exchange is then ready for another measure.
         """
         ...
 
@@ -52,6 +52,6 @@ class Exchange(Protocol):
 
 
 async def say_goodbye(exchange: Exchange) -> None:
-    """Close an exchange, also when cancelled. A slow server gets CLOSE_TIMEOUT at most."""
+    """Close an exchange within CLOSE_TIMEOUT, even if the task is cancelled."""
     with trio.move_on_after(CLOSE_TIMEOUT, shield=True):
         await exchange.aclose()

@@ -1,6 +1,6 @@
-"""The way to a server: name and address, a proxy's tunnel where there is one, TLS.
+"""Connects to a server: looks up the name, connects, opens a proxy's tunnel, starts TLS.
 
-Each step has the peer's timeout to itself and names itself when it fails.
+Each step may take the peer's timeout, and a failure names its step.
 """
 
 import functools
@@ -34,7 +34,7 @@ A server may send a ping every 20 s for the longest poll of 36 h within that.
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A connection to a server: the stream to talk through, and below it the one with the stamps.
+    """A connection to a server: `stream` carries the bytes, and `stamped` below it has the stamps.
 
     `direct` says that there is no proxy of ours: the kernel's round trips are then to the server.
     """

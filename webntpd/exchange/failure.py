@@ -28,7 +28,7 @@ def step(name: str, timeout: float) -> Iterator[None]:
 
 
 def broken(error: Exception) -> Rejected:
-    """A stream that broke: TLS says why as its cause, and so does a socket by its message."""
+    """The rejection for a broken stream: the reason is TLS's as its cause, or its own message."""
     if isinstance(error, FloodError):
         return Rejected(Rejection.PROTOCOL, str(error))
     cause = error.__cause__
@@ -45,7 +45,7 @@ def tls_reason(error: ssl.SSLError) -> str:
 
 
 def refused(status: int, headers: httpx.Headers, now_ns: int) -> Rejected:
-    """An HTTP status that is no reply. `now_ns` is of the wall clock, for Retry-After."""
+    """The rejection for an HTTP status without a reading; `now_ns` is the wall clock's time."""
     try:
         phrase = f"{status} {HTTPStatus(status).phrase}"
     except ValueError:
@@ -60,8 +60,8 @@ def refused(status: int, headers: httpx.Headers, now_ns: int) -> Rejected:
 def parse_retry_after(headers: httpx.Headers, now_ns: int) -> float | None:
     """Seconds to wait, from a Retry-After of either form (RFC 9110 §10.2.3).
 
-    A date is taken relative to the server's own Date where there is one: the local clock is not
-    to be trusted, it is what is being set. What cannot be read is as good as absent.
+    A date counts relative to the server's own Date if there is one, since the local clock may be
+    wrong. None if there is no Retry-After, or none that can be read.
     """
     value = headers.get("retry-after")
     if value is None:

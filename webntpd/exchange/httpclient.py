@@ -1,8 +1,8 @@
 """One HTTP request at a time over one kept-alive connection, with the stamps of request and reply.
 
-httpcore speaks HTTP/1.1 over our own stream, by its documented extension point. A pool, proxies
-and redirects would put a round trip where no one sees it, and cookies would let a server make
-every request longer than the one before: httpx's client has them all, so it is not in play.
+httpcore speaks HTTP/1.1 over our own stream, by its documented extension point. httpx's client is
+not used: its pool, proxies and redirects would hide round trips, and its cookies would let a server
+make each request longer than the last.
 """
 
 from collections.abc import Iterator
@@ -40,7 +40,7 @@ class Answer:
 
 
 class HttpClient:
-    """Asks one server, over a connection that it opens when there is none to reuse.
+    """Sends requests to one server, over a connection that it keeps and reopens when needed.
 
     `timeout` limits each step, s; `max_body` limits the body of an answer, bytes.
     """
@@ -69,10 +69,10 @@ class HttpClient:
     async def _request_reused(
         self, request: httpcore.Request, accepted: frozenset[int]
     ) -> Answer | None:
-        """The answer over the connection that there is; None when the server has closed it.
+        """The answer over the open connection; None if the server has closed it.
 
-        Servers close what is idle when they like, so that it is no failure: not even when the
-        request crosses the closing on its way.
+        A server may close an idle connection at any time, even while our request is on its way. So
+        that is no failure.
         """
         connection = self._connection
         if connection is None or connection.is_stale():
@@ -92,7 +92,7 @@ class HttpClient:
 
     @contextmanager
     def closed_on_error(self) -> Iterator[None]:
-        """Whatever goes wrong inside, cancellation too, leaves no half-used connection behind."""
+        """Close the connection after any failure inside, and after a cancellation."""
         try:
             yield
         except BaseException:
@@ -132,11 +132,11 @@ class _Connection:
 
     @property
     def answered(self) -> bool:
-        """True if any byte came back since the last request was begun."""
+        """Whether any byte came since the last request began."""
         return self._stream.received > 0
 
     def is_stale(self) -> bool:
-        """True if the connection cannot carry another request. Nothing may come unasked."""
+        """Whether the connection can carry no other request: it is closed, or sent unasked bytes."""
         return self._http.is_closed() or self._link.stamped.is_readable()
 
     async def request(
@@ -167,7 +167,7 @@ class _Connection:
 
 
 class _NetworkStream(httpcore.AsyncNetworkStream):
-    """A link as httpcore wants it. Its timeouts would be of each read; the exchange has one."""
+    """A link for httpcore. It ignores httpcore's timeouts, since the exchange has its own."""
 
     def __init__(self, link: Link, max_answer: int) -> None:
         self._link = link
@@ -194,7 +194,7 @@ class _NetworkStream(httpcore.AsyncNetworkStream):
         try:
             await self._link.stream.send_all(buffer)
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
-            # httpcore goes on to read, for the server may have said why before it hung up.
+            # httpcore then reads: the server may have sent a reason before it hung up.
             raise httpcore.WriteError(str(error)) from error
         self.sent = self._link.stamped.last_sent
 

@@ -29,13 +29,13 @@ logger = logging.getLogger(__name__)
 
 FIRST_DELAY = 300.0
 PERIOD = 86400.0
-"""Time to the first look at the list, and between two later ones, s."""
+"""Time before the first check of the list, and between two checks, s."""
 NEAR_NS = 30 * 86400 * NS_PER_S
-"""A list that expires within this is to be renewed: the next comes out months before."""
+"""A list is renewed if it expires within this time, ns. The next one comes out months before."""
 MAX_SIZE = 65536
 """Largest download, bytes. Real ones have about 5 KB."""
 TIMEOUT = 30.0
-"""For the whole download, s."""
+"""Longest time of a download, s."""
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 MAX_REDIRECTS = 5
 MAX_VALIDITY_NS = 400 * 86400 * NS_PER_S
@@ -51,7 +51,7 @@ HISTORY = tuple(
     LeapNotice(tai_utc, round(datetime.fromisoformat(f"{month}-01T00Z").timestamp()) * NS_PER_S, 1)
     for tai_utc, month in enumerate(_MONTHS.split(), start=10)
 )
-"""What every list begins with."""
+"""The leap seconds that every list begins with."""
 
 
 class RefusedError(Exception):
@@ -60,7 +60,7 @@ class RefusedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class LeapSource:
-    """Where newer lists come from, nowhere if that is empty, and the file that keeps them."""
+    """The URL of newer lists, empty for none, and the file that keeps a downloaded list."""
 
     url: str
     cache: Path
@@ -78,7 +78,7 @@ def newest_leap_list(
 
 
 def load_leap_list(path: Path) -> LeapList | None:
-    """The verified list at `path`; None, said once a call, when there is none or it is bad."""
+    """The verified list at `path`. None, with a log line, if there is none or it is bad."""
     try:
         return parse_leap_list(path.read_bytes())
     except FileNotFoundError:
@@ -96,9 +96,9 @@ async def keep_fresh(
     *,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Look at the list once a day, and renew it when that is due. Never ends.
+    """Check the list once a day, and renew it when it is due. Runs until cancelled.
 
-    `at_hand` tells the list in use, `adopt` takes a newer one, `now_ns` reads the wall clock.
+    `at_hand` returns the list in use, `adopt` takes a newer one, `now_ns` reads the wall clock.
     """
     task_status.started()
     await trio.sleep(FIRST_DELAY)
@@ -116,7 +116,7 @@ async def keep_fresh(
 
 
 def is_due(leap_list: LeapList | None, now_ns: int) -> bool:
-    """Whether a newer list is wanted. One that has expired is said to be."""
+    """Whether it is time for a newer list. Logs a warning if the list has expired."""
     if leap_list is not None and leap_list.expires_ns <= now_ns:
         logger.warning(
             "the leap-seconds list has expired: a leap second announced since is not in it"
@@ -201,7 +201,7 @@ async def _get(url: httpx.URL) -> Answer:
 
 
 def replace(path: Path, data: bytes) -> None:
-    """Put new content into a file, whole or not at all, whatever happens meanwhile."""
+    """Replace a file's content, whole or not at all, even if the program dies meanwhile."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as new:
         temporary = Path(new.name)

@@ -1,9 +1,8 @@
-"""One open WebSocket to a server, and what each message on it was stamped.
+"""One open WebSocket to a server, and the stamps of each message on it.
 
-trio-websocket reads in a task of its own, in the nursery that it is given, and so it also answers
-the server's pings while no one measures. `_Channel` is what it reads from and writes to: it judges
-the answer to the upgrade, where trio-websocket would wait for the whole body of a refusal or, when
-the server hangs up, for ever.
+trio-websocket reads in a task of its own, so it answers the server's pings between two measures. It
+reads and writes through `_Channel`, which judges the answer to the upgrade: trio-websocket itself
+would wait for the whole body of a refusal, and for ever if the server hangs up.
 """
 
 import logging
@@ -30,7 +29,7 @@ logger = logging.getLogger(__name__)
 HEADERS = [(b"User-Agent", f"webntpd/{__version__}".encode())]
 
 GOODBYE = 1.0
-"""How long closing may take, s: the server's answer to it is a courtesy."""
+"""Longest wait for the server's answer to a close, s."""
 
 FRAMES_AT_ONCE = 64
 """Frames that a server may send for each of our messages: its answer, perhaps in fragments."""
@@ -53,14 +52,14 @@ _MAX_ONE_RECORD = 21 + 21 + 2 - 1
 
 @dataclass(frozen=True, slots=True)
 class RoundTrip:
-    """The answer to a message, and when the one left and the other came."""
+    """The answer to a message, and the stamps of both."""
 
     answer: bytes
     trip: Trip
 
 
 class Session:
-    """An open WebSocket. `subprotocol` is what the server chose."""
+    """An open WebSocket. `subprotocol` is the one that the server chose."""
 
     def __init__(
         self,
@@ -86,7 +85,7 @@ class Session:
 
     @property
     def cut_short(self) -> bool:
-        """True if the server hung up within an answer, and not between two."""
+        """Whether the server hung up within an answer, and not between two."""
         reason = self._socket.closed
         return self._channel.received > 0 and (reason is None or reason.code == _LOST_CODE)
 
@@ -106,15 +105,15 @@ class Session:
             await self._socket.send_message(message)
             sent = stamped.last_sent
             answer = await self._socket.get_message()
-            # The reader is on its way to the next segment by now. But the stream lets other tasks
-            # run before it reads, and so us first, whom the reader woke with this one.
+            # The reader goes on to the next segment now. But the stream lets other tasks run before
+            # each read, so this task, which the reader woke with the answer, runs first.
             arrived = stamped.last_received
         except trio_websocket.ConnectionClosed as closed:
             raise self._closed(closed.reason) from closed
         if isinstance(answer, str):
             answer = answer.encode()
-        # The kernel stamps what comes last. Where more than the answer came, a ping or a TLS
-        # ticket behind it, perhaps in one piece with it, that may be the stamp of another.
+        # The kernel stamps the last bytes. If more than the answer came, such as a ping or a TLS
+        # ticket behind it, the stamp may belong to the other message.
         alone = is_one_frame(arrived.end - before, len(answer), tls=self._channel.tls)
         t4 = arrived.stamp if alone else arrived.user
         return RoundTrip(answer, self._channel.link.trip(sent, t4, first=first))
@@ -134,7 +133,7 @@ class Session:
     def drop(self) -> None:
         """Close at once, from a cancelled task too."""
         self._channel.close()
-        # A reader that holds a message nobody asked for would wait for ever to hand it over.
+        # A reader with an unsolicited message would wait for ever to hand it over.
         self._reader.cancel()
 
     async def aclose(self) -> None:
@@ -158,8 +157,8 @@ async def open_session(
 ) -> Session:
     """Shake hands over `link`. Raises Rejected, and has closed the link then.
 
-    The session's reader is a task in `nursery` until the session ends. It never raises: whoever
-    uses the session next finds it closed.
+    The session's reader is a task in `nursery` until the session ends. It never raises: the next
+    use of the session finds it closed.
     """
     channel = _Channel(link, clock)
     socket, reader = await nursery.start(_keep, channel, url, subprotocols)
@@ -173,7 +172,7 @@ async def _keep(
     *,
     task_status: trio.TaskStatus[tuple[trio_websocket.WebSocketConnection, trio.CancelScope]],
 ) -> None:
-    """Shake hands, then house trio-websocket's reader until the connection ends."""
+    """Shake hands, then run trio-websocket's reader until the connection ends."""
     try:
         async with trio.open_nursery() as nursery:
             socket = await trio_websocket.wrap_client_stream(
@@ -305,7 +304,7 @@ class _Channel(trio.abc.Stream):
 
 
 def _upgrade_judge() -> h11.Connection:
-    """A parser of the answer to an upgrade: h11 wants to know that one was asked for."""
+    """A parser for the answer to an upgrade. h11 must first see the request."""
     connection = h11.Connection(h11.CLIENT)
     headers = [("Host", ""), ("Connection", "Upgrade"), ("Upgrade", "websocket")]
     connection.send(h11.Request(method="GET", target="/", headers=headers))
@@ -314,11 +313,11 @@ def _upgrade_judge() -> h11.Connection:
 
 
 def _handshake_failure(group: ExceptionGroup[Exception]) -> Rejected:
-    """What broke the handshake: the channel's verdict, or else what wsproto did not like."""
+    """The reason of a failed handshake: the channel's verdict, or else wsproto's complaint."""
     error: BaseException = group.exceptions[0]
     if isinstance(error, Rejected):
         return error
-    # trio-websocket trips over its own attempt to tell the server what was wrong, and so hides it.
+    # trio-websocket fails when it tells the server the fault, and so hides the fault.
     while error.__context__ is not None and not isinstance(error, RemoteProtocolError):
         error = error.__context__
     return Rejected(Rejection.HANDSHAKE, str(error))

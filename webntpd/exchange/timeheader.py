@@ -1,7 +1,7 @@
-"""Time over HTTPS: a HEAD whose answer carries the time in a header.
+"""Time over HTTPS: a HEAD request, whose answer has the time in the header X-HTTPSTIME.
 
-A server that has no X-HTTPSTIME still has a Date, of whole seconds: it is read where the peer is
-configured so, and the reading then has a resolution of one second.
+A peer can be configured to read the Date header if there is no X-HTTPSTIME. A Date has whole
+seconds, so the reading has a resolution of one second.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from webntpd.protocol import onwire, wire
 from webntpd.protocol.rejected import Rejected
 
 WELL_KNOWN = "/.well-known/time"
-"""The registered path, asked for where the URL names none."""
+"""The registered path, for a URL without a path."""
 
 ACCEPTED = frozenset({200, 204})  # servers that only have a Date say 200
 

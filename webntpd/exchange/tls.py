@@ -1,4 +1,4 @@
-"""TLS over any stream, verified against the system's store or a file of one's own."""
+"""TLS over any stream, verified against the system's certificates or a configured file."""
 
 import ssl
 from collections.abc import Iterable, Iterator
@@ -17,7 +17,7 @@ _WRONG_TIME = {9, 10}
 
 
 def make_context(ca_file: Path | None) -> ssl.SSLContext:
-    """What a client asks of a server's certificate. Raises Rejected."""
+    """A context that verifies by `ca_file` or else the system's store. Raises Rejected."""
     try:
         context = ssl.create_default_context(cafile=ca_file)
     except OSError as error:  # ssl.SSLError is one

@@ -1,7 +1,7 @@
 """HTTP CONNECT proxies (RFC 9110 §9.3.6): which one to use, and a tunnel through it.
 
-A tunnel is asked for in front of every scheme, plain http and ws too: only so do the proxy's own
-buffers and caches stay out of what is measured.
+Plain http and ws go through a tunnel, too: without one, the proxy's own buffers and caches would
+delay what is measured.
 """
 
 import base64
@@ -32,7 +32,7 @@ _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """Where a proxy listens. `authorization` is the value of its header, if it wants one."""
+    """The address of a proxy. `authorization` is the Proxy-Authorization to send, None for none."""
 
     host: str
     port: int
@@ -52,7 +52,7 @@ def basic_authorization(url: httpx.URL) -> str | None:
 
 
 def proxy_for(url: httpx.URL, setting: str | None) -> Proxy | None:
-    """The proxy on the way to `url`. Raises Rejected if it makes no sense.
+    """The proxy on the way to `url`. Raises Rejected if it is invalid.
 
     `setting` is a proxy's URL, empty for none; None asks the environment: https_proxy,
     http_proxy, all_proxy, no_proxy, as every other program reads them.
@@ -74,7 +74,7 @@ def _from_environment(url: httpx.URL) -> str | None:
 
 
 def effective_port(url: httpx.URL) -> int:
-    """The port of a URL, be it the scheme's default."""
+    """The port of a URL, or the default port of its scheme."""
     scheme = _ENVIRONMENT_SCHEME.get(url.scheme, url.scheme)
     return url.port or _DEFAULT_PORT[scheme]
 
@@ -111,7 +111,7 @@ def parse_proxy(text: str) -> Proxy:
 
 
 async def open_tunnel(stream: trio.abc.Stream, proxy: Proxy, authority: str, now_ns: int) -> None:
-    """Make of `stream`, which leads to the proxy, one that leads to `authority` (host:port).
+    """Turn `stream`, which leads to the proxy, into one that leads to `authority` (host:port).
 
     Raises Rejected. `now_ns` is of the wall clock.
     """

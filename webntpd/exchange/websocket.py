@@ -1,9 +1,9 @@
 """JSON over WebSocket: one connection kept open, a message each way per exchange.
 
-With a server that agrees to interleaved mode, each exchange is completed by the reply after it,
-which tells when the kernel there really sent this one's. The last one of a burst needs a closing
-exchange for that, which is no sample itself. If the next reply never comes, an exchange still gives
-the reading of its own four timestamps.
+In interleaved mode each reply also tells when the server's kernel sent the reply before it. So the
+next reply completes an exchange, and the last exchange of a burst needs a closing one, which gives
+no reading of its own. If the next reply never comes, the exchange gives the reading of its own four
+timestamps.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ from webntpd.protocol.rejected import Rejected
 
 @dataclass(frozen=True, slots=True)
 class _Exchanged:
-    """An exchange, and the reading that it gives by itself."""
+    """An exchange that is done, and the reading of its own four timestamps."""
 
     token: str
     trip: Trip
@@ -80,10 +80,10 @@ class WebSocketExchange:
         return readings
 
     def _interleave(self, exchanged: _Exchanged, following: wire.Reply) -> Reading:
-        """The reading with the T3 that the next reply tells, or without if it tells none."""
+        """The reading with T3 from the following reply, or with its own T3 if that tells none."""
         if following.pst_ns is None or following.pit != exchanged.token:
             return exchanged.reading
-        # What left before the next request came cannot have left after it.
+        # The server sent this reply before it got the next request.
         if following.pst_ns > (following.rt_ns or following.st_ns):
             raise Rejected(Rejection.DISORDERED, "the server says that a reply left after the next")
         if following.pst_ns < exchanged.reply.st_ns:
@@ -95,7 +95,7 @@ class WebSocketExchange:
         )
 
     async def _exchange(self) -> tuple[_Exchanged, Session]:
-        """Make an exchange over the connection that there is, or else over a new one."""
+        """Make an exchange over the open connection, or else over a new one."""
         session = self._session
         if session is not None:
             exchanged = await self._exchange_reused(session)
@@ -106,7 +106,7 @@ class WebSocketExchange:
         return await self._exchange_on(session), session
 
     async def _exchange_reused(self, session: Session) -> _Exchanged | None:
-        """An exchange over a connection that has been idle; None when the server has closed it.
+        """An exchange over the open connection; None if the server has closed it.
 
         Servers may close an idle connection at any time (the reference after 60 s). That is no
         failure, even if our message and the server's close cross on the way. A flood is one.

@@ -1,19 +1,19 @@
 """From a server's answer to a reading, or to a named rejection (RFC 5905 §8).
 
-An exchange has four timestamps: T1 and T4, our own as the request left and as the reply came, and
-T2 and T3, the server's as the request came and as the reply left. Servers differ in how many of
-theirs they tell: `st` alone is both, `rt` is T2 proper, and in interleaved mode the next reply
-tells a T3 that the kernel took. Which of these a reading is built on is its formula, and decides,
-with the source of our own stamps, how precise it is.
+An exchange has four timestamps. T1 and T4 are ours: the request left, the reply came. T2 and T3 are
+the server's: the request came, the reply left. A server that tells `st` alone gives one time for T2
+and T3; `rt` is T2; in interleaved mode the next reply tells T3 as the kernel took it. The formula
+of a reading says which of these it uses. The formula and the sources of our stamps decide its
+precision.
 
 Our own side is a Trip: two stamps, each one instant on the wall clock and on RAW. Round trips and
 delays are differences of RAW, which no program steers; the wall's times are only for statistics.
 
-Precision is rho of RFC 5905 §8: how far a stamp may be from the instant that it stands for. The
-offset halves the sum of both ends' errors, so that each side counts with the mean of its stamps.
-Only the statistics and `webntpd query` show it; the constants are the orders of magnitude that
-exchanges over loopback showed, where every error is one of stamps. The digits that a server leaves
-out are no part of it: they are the reading's resolution, and err in one direction only.
+Precision is rho of RFC 5905 §8: the error of a stamp. The offset halves the sum of both ends'
+errors, so each side counts with the mean of its stamps. Only the statistics and `webntpd query`
+show it. The constants are orders of magnitude, measured over loopback, where stamps cause every
+error. The digits that a server leaves out are not part of the precision: they are the reading's
+resolution, and err in one direction only.
 """
 
 from dataclasses import dataclass, replace
@@ -30,8 +30,8 @@ from webntpd.ntp.readings import (
 from webntpd.protocol.rejected import Rejected
 from webntpd.protocol.wire import Reply, echoes, is_no_echo
 
-# Between a reading in user space and the wire lie a system call, the stack, and when a reply comes
-# a wake-up; between a kernel stamp and the wire, a part of the stack.
+# A reading in user space is a system call and the network stack away from the wire, and a wake-up
+# when a reply comes. A kernel stamp is a part of the stack away.
 _OWN_PRECISION = {StampSource.KERNEL: 1e-6, StampSource.USER: 20e-6}
 
 # `st` is read in user space before the reply is rendered. Of its mean with `rt`, a kernel stamp at
@@ -54,16 +54,16 @@ _QUICK_SHARE = 0.5
 _QUICK_SLACK_NS = 1_000_000
 
 MAX_DEPARTURE_NS = 1_000_000
-"""A reply leaves within this after `st`, ns. A later stamp may be of a retransmission, for a server
-that lets the last one count, and would put the floor of X above the truth: then `st` stands."""
+"""A reply leaves within this after `st`, ns. A later stamp may belong to a retransmission,
+and would put the floor of X above the truth. Then `st` is used."""
 
 DATE_RESOLUTION_NS = NS_PER_S
-"""The step that a Date header is cut to, ns."""
+"""The resolution of a Date header, ns."""
 
 
 @dataclass(frozen=True, slots=True)
 class Trip:
-    """Our own side of an exchange: when the request left and the reply came.
+    """Our stamps of an exchange: the request left at `t1`, the reply came at `t4`.
 
     `first` marks the first exchange on a connection. `least_round_trip` is the least that the
     kernel has measured on that connection, s, where it leads to the server and not to a proxy.

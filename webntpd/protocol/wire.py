@@ -5,8 +5,8 @@ last bit is worth 0.2 us. So numbers are read and printed digit by digit. JSON n
 module as the digits that were received, which also lets a server echo a client's timestamp digit
 for digit, and a client tell how many digits an echo really has.
 
-Every parser here takes whatever a stranger sends and gives a result or raises Rejected, nothing
-else; its work is bounded by the size of what it is given, and that by MAX_REPLY or MAX_MESSAGE.
+Every parser here returns a result or raises Rejected, for any input. Its work is bounded by the
+size of the input, which MAX_REPLY or MAX_MESSAGE bounds.
 """
 
 import calendar
@@ -35,7 +35,7 @@ MAX_NS = 2**63 - 1
 _FRACTION_DIGITS = 9
 _MAX_DIGITS = len(str(MAX_NS))
 
-# The digits that `it` has at least in common with what was sent: a server may echo milliseconds.
+# The fewest fraction digits of an echo: a server may echo milliseconds.
 _LEAST_ECHOED_DIGITS = 3
 
 _TIMESTAMP = re.compile(r"([+-]?)([0-9]+)(?:\.([0-9]*))?(?:[eE]([+-]?[0-9]+))?")
@@ -58,7 +58,7 @@ _IMF_FIXDATE = re.compile(
 
 
 def parse_timestamp(text: str) -> int:
-    """A decimal number of Unix seconds as nanoseconds; what is finer than those is dropped.
+    """A decimal number of Unix seconds as nanoseconds; finer digits are dropped.
 
     Takes a sign, any number of fraction digits, and an exponent. Raises Rejected for all else,
     and for instants that are negative or above MAX_NS.
@@ -77,7 +77,7 @@ def parse_timestamp(text: str) -> int:
 
 
 def parse_server_timestamp(text: str) -> int:
-    """As parse_timestamp, of a time that a server tells: refuses the reference's rounding fault."""
+    """As parse_timestamp(), for a server's time: rejects the reference's rounding fault, too."""
     if text.endswith(_ROUNDING_FAULT):
         raise _malformed(f"{_shown(text)} has the fraction of a rounding fault")
     return parse_timestamp(text)
@@ -154,7 +154,7 @@ def _malformed(detail: str) -> Rejected:
 
 
 def _shown(text: str) -> str:
-    """A stranger's text as an error message may repeat it."""
+    """A server's text, cut and quoted for an error message."""
     return repr(text if len(text) <= 40 else f"{text[:40]}...")
 
 
@@ -182,7 +182,7 @@ class Reply:
 
 
 def parse_reply(body: bytes) -> Reply:
-    """A reply from its JSON. Raises Rejected; members that are not known are ignored."""
+    """A reply from its JSON. Raises Rejected; unknown members are ignored."""
     members = _json_object(body)
     told = [
         (text, _instant(text, name))
@@ -235,7 +235,7 @@ def _refuse_constant(name: str) -> object:
 
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     members = dict(pairs)
-    if len(members) != len(pairs):  # which of two would be meant, nobody can tell
+    if len(members) != len(pairs):  # it is unclear which of the two counts
         raise _malformed("a member occurs twice")
     return members
 

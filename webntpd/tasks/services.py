@@ -13,7 +13,7 @@ P_contra = TypeVar("P_contra", contravariant=True)
 
 
 class Service(Protocol[P_contra]):
-    """Runs until cancelled; says by `task_status` when it is ready."""
+    """Runs until cancelled, and reports by `task_status` that it is ready."""
 
     def __call__(
         self, parameters: P_contra, /, *, task_status: trio.TaskStatus[object]
@@ -22,7 +22,7 @@ class Service(Protocol[P_contra]):
 
 @dataclass(frozen=True, slots=True)
 class Running(Generic[P]):
-    """A service's task from outside; `stopped` is set once it has let go of everything."""
+    """A running service; `stopped` is set once it has released everything."""
 
     parameters: P
     scope: trio.CancelScope
@@ -30,7 +30,7 @@ class Running(Generic[P]):
 
 
 class ServiceSlot(Generic[P]):
-    """Runs one service with the parameters that it was given last.
+    """Runs one service with its latest parameters.
 
     The service raises `refusal` when it cannot start with its parameters. Any other failure, and
     any failure after the service was ready, is logged, and the service is restarted. `check` raises
@@ -117,7 +117,7 @@ class ServiceSlot(Generic[P]):
 
 
 class _Readiness:
-    """Reports once that a service is ready, although each restart says so again."""
+    """Reports only once that a service is ready, although each restart reports it."""
 
     def __init__(self, task_status: trio.TaskStatus[object]) -> None:
         self._task_status = task_status
