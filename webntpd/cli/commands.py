@@ -98,7 +98,7 @@ def demo() -> int:
     return daemon(lambda: config, SystemClock(), show)
 
 
-def serve(arguments: argparse.Namespace) -> int:
+def run_server(arguments: argparse.Namespace) -> int:
     server = server_from(
         {
             "listen": arguments.listen,
@@ -299,7 +299,7 @@ NO_MATPLOTLIB = (
 COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "run": run,
     "query": query,
-    "serve": serve,
+    "serve": run_server,
     "check-config": check_config,
     "consumer-config": consumer_config,
     "plot": plot,
