@@ -41,6 +41,9 @@ from webntpd.status.snapshot import Status
 T = TypeVar("T")
 
 NOT_DONE = (RefclockError, ServerError, ConsumerError, units.UnitError, PlotError)
+"""The errors after which a command ends with a line of text and Exit.FAILED."""
+WITHOUT_FILE = ("query", "serve")
+"""The commands whose parameters come from the arguments, not from a configuration file."""
 
 
 def carry_out(arguments: argparse.Namespace) -> int:
@@ -48,7 +51,9 @@ def carry_out(arguments: argparse.Namespace) -> int:
     try:
         return COMMANDS[arguments.command](arguments)
     except ConfigError as error:
-        print(error, file=sys.stderr)
+        # A fault of a file begins with the name of the file, a fault of the arguments with ours.
+        prefix = "webntpd: " if arguments.command in WITHOUT_FILE else ""
+        print("\n".join(f"{prefix}{fault}" for fault in error.faults), file=sys.stderr)
         return Exit.USAGE
     except NOT_DONE as error:
         print(f"webntpd: {error}", file=sys.stderr)
@@ -93,7 +98,7 @@ def demo() -> int:
     return daemon(lambda: config, SystemClock(), show)
 
 
-def serve(arguments: argparse.Namespace) -> int:
+def run_server(arguments: argparse.Namespace) -> int:
     server = server_from(
         {
             "listen": arguments.listen,
@@ -294,7 +299,7 @@ NO_MATPLOTLIB = (
 COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "run": run,
     "query": query,
-    "serve": serve,
+    "serve": run_server,
     "check-config": check_config,
     "consumer-config": consumer_config,
     "plot": plot,

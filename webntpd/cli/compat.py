@@ -31,7 +31,7 @@ from webntpd.refclock.shm import ShmRefclock
 from webntpd.server import ServerError, ServerParameters
 
 POLL = 60.0
-"""Between two rounds that feed shared memory, s."""
+"""Time between two rounds that feed shared memory, s."""
 SAMPLES = range(1, 9)
 LAST_UNIT = 255
 SWITCH = re.compile("--?(allow-cross-origin|version|help|h)")
@@ -66,7 +66,7 @@ def carry_out(parser: argparse.ArgumentParser, arguments: argparse.Namespace) ->
     if arguments.help or not (arguments.serve or arguments.urls):
         parser.print_help()
         return Exit.OK
-    return serve(arguments) if arguments.serve else ask(arguments)
+    return run_server(arguments) if arguments.serve else query_servers(arguments)
 
 
 def failed(reason: object) -> int:
@@ -104,12 +104,12 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def as_go_reads(argv: Sequence[str]) -> list[str]:
-    """The arguments with a switch's value spelt out: Go's switches never take the next word."""
+    """The arguments with `=true` after a bare switch: in Go it never takes the next word."""
     return [f"{each}=true" if SWITCH.fullmatch(each) else each for each in argv]
 
 
 def integer(text: str) -> int:
-    """As Go reads a number: 8, 0x8, 0b1000."""
+    """Parse a number as Go does: 8, 0x8, 0b1000."""
     return int(text, 0)
 
 
@@ -122,7 +122,7 @@ def unit(text: str) -> int:
 
 
 def go_bool(text: str) -> bool:
-    """As Go reads a switch's value."""
+    """Parse the value of a switch as Go does."""
     values = {"1": True, "t": True, "true": True, "0": False, "f": False, "false": False}
     try:
         return values[text.lower()]
@@ -130,7 +130,7 @@ def go_bool(text: str) -> bool:
         raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false") from None
 
 
-def serve(arguments: argparse.Namespace) -> int:
+def run_server(arguments: argparse.Namespace) -> int:
     path: Path = arguments.leap_second_path
     config = Config(
         server=ServerParameters(
@@ -146,7 +146,7 @@ def serve(arguments: argparse.Namespace) -> int:
     return daemon(lambda: config, SystemClock())
 
 
-def ask(arguments: argparse.Namespace) -> int:
+def query_servers(arguments: argparse.Namespace) -> int:
     if arguments.p not in SAMPLES:
         return failed(f"invalid samples: {arguments.p}")
     specs = list(servers(arguments.urls))
@@ -157,7 +157,7 @@ def ask(arguments: argparse.Namespace) -> int:
     if not arguments.shm:
         found = run_trio(survey, specs, arguments.p, clock)
         show(found, clock)
-        return Exit.OK if any(answer.estimate for answer in found.answers) else Exit.FAILED
+        return Exit.OK if any(finding.estimate for finding in found.findings) else Exit.FAILED
     refclock = ShmRefclock(arguments.shm)
     refclock.open()
     try:
@@ -168,7 +168,7 @@ def ask(arguments: argparse.Namespace) -> int:
 
 
 def servers(urls: Iterable[str]) -> Iterator[PeerSpec]:
-    """The servers to ask; a line for each URL that can be none."""
+    """The servers to ask; prints a line for each URL that is not valid."""
     for url in dict.fromkeys(urls):
         try:
             yield peer_from({"url": url})
@@ -179,7 +179,7 @@ def servers(urls: Iterable[str]) -> Iterator[PeerSpec]:
 async def feed_until_stopped(
     specs: Sequence[PeerSpec], samples: int, clock: Clock, refclock: Refclock
 ) -> None:
-    """Feed until SIGTERM, as a service is stopped: what is in the memory has to be taken back."""
+    """Feed until SIGTERM, which stops a service: the caller then marks the memory invalid."""
     with trio.open_signal_receiver(signal.SIGTERM) as signals:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(feed, specs, samples, clock, refclock)
@@ -191,14 +191,14 @@ async def feed(specs: Sequence[PeerSpec], samples: int, clock: Clock, refclock: 
     """Ask every minute, and publish, until cancelled."""
     while True:
         next_round = trio.current_time() + POLL
-        await ask_and_publish(specs, samples, clock, refclock)
+        await survey_and_publish(specs, samples, clock, refclock)
         await trio.sleep_until(next_round)
 
 
-async def ask_and_publish(
+async def survey_and_publish(
     specs: Sequence[PeerSpec], samples: int, clock: Clock, refclock: Refclock
 ) -> None:
-    """Publish what a majority of the servers says now; nothing, if there is none."""
+    """Publish the offset that a majority of the servers agrees on; without one, nothing."""
     found = await survey(specs, samples, clock)
     show(found, clock)
     if combined := found.combined:
@@ -208,14 +208,14 @@ async def ask_and_publish(
 
 
 def show(found: Survey, clock: Clock) -> None:
-    """A line for each server, and a last one for that of the least delay, if any answered."""
-    for answer in found.answers:
-        if estimate := answer.estimate:
-            offset, delay = f"{answer.offset:.6f}", f"{estimate.delay:.6f}"
-            print(f"server {answer.spec.name}, offset {offset}, delay {delay}")
-        elif failure := answer.failure:
-            print_error(answer.spec.name, f"{failure.rejection}: {failure.detail}")
-    delays = [(each.estimate.delay, each) for each in found.answers if each.estimate]
+    """Print a line for each server; if any answered, the last line is of the least delay."""
+    for finding in found.findings:
+        if estimate := finding.estimate:
+            offset, delay = f"{finding.offset:.6f}", f"{estimate.delay:.6f}"
+            print(f"server {finding.spec.name}, offset {offset}, delay {delay}")
+        elif failure := finding.failure:
+            print_error(finding.spec.name, f"{failure.rejection}: {failure.detail}")
+    delays = [(each.estimate.delay, each) for each in found.findings if each.estimate]
     if delays:
         _, nearest = min(delays, key=lambda each: each[0])
         now_ns = clock.realtime_ns() + round(nearest.offset * NS_PER_S)
@@ -224,7 +224,7 @@ def show(found: Survey, clock: Clock) -> None:
 
 
 def print_error(url: str, reason: object) -> None:
-    """On the standard output, as the reference does it."""
+    """Print an error on standard output, as the reference does."""
     print(f"{url}: Error {reason}", flush=True)
 
 

@@ -1,7 +1,7 @@
-"""The lines that make chrony, NTPsec, ntpd or ntpd-rs take its time from this configuration.
+"""The lines with which chrony, NTPsec, ntpd or ntpd-rs reads the outputs of this configuration.
 
-They were tried with each of these programs; a comment beside each option gives its reason. The
-error of samples is that in a running daemon's status, or a guess where no daemon runs.
+The lines were tried with each of these programs; a comment beside each option gives its reason.
+The error of the samples comes from the status of a running daemon; without one it is a guess.
 """
 
 import json
@@ -82,8 +82,8 @@ class Facts:
 
 
 @dataclass(frozen=True, slots=True)
-class Output:
-    """An output as its consumer must know it. Polls are log2 s, the rest s.
+class ConsumerSource:
+    """One of our outputs as a time source of the consumer. Polls are in log2 s, the rest in s.
 
     `chrony_poll` is how often chrony looks for a sample, `ntpd_poll` how often ntpd and NTPsec do.
     `basis` says what `delay` and `precision` are based on.
@@ -109,16 +109,16 @@ HEADINGS = {
 
 
 def consumer_lines(config: Config, consumer: Consumer, facts: Facts) -> list[str]:
-    """What goes into the consumer's configuration. Raises ConsumerError if nothing can."""
+    """The lines for the consumer's configuration. Raises ConsumerError if no output suits it."""
     lines = [f"# {HEADINGS[consumer]}"]
     writer = WRITERS[consumer]
     usable = False
-    for output in outputs(config, facts):
-        written = list(writer(output))
+    for source in consumer_sources(config, facts):
+        written = list(writer(source))
         usable = usable or bool(written)
-        if output.spec.peer is not None and written:
-            lines.append(f"# what {output.spec.peer} measures")
-        lines += written or [f"# {consumer} cannot read {name(output)}"]
+        if source.spec.peer is not None and written:
+            lines.append(f"# what {source.spec.peer} measures")
+        lines += written or [f"# {consumer} cannot read {name(source)}"]
     if not usable:
         raise ConsumerError(f"no [[refclock]] suits {consumer}: it needs {NEEDS[consumer]}")
     return [*lines, *FOOTERS.get(consumer, ())]
@@ -145,8 +145,8 @@ def measurements(status: Mapping[str, Any]) -> tuple[Measured | None, dict[str, 
     return Measured(combined["error"], combined["jitter"], statistics.median(speaking)), peers
 
 
-def outputs(config: Config, facts: Facts) -> Iterator[Output]:
-    """The configured outputs, as their consumer must know them."""
+def consumer_sources(config: Config, facts: Facts) -> Iterator[ConsumerSource]:
+    """The configured outputs as time sources of their consumer."""
     for number, spec in enumerate(config.refclocks, start=1):
         peers = [peer for peer in config.peers if feeds(peer, spec)]
         measured = facts.combined if spec.peer is None else facts.peers.get(spec.peer)
@@ -157,7 +157,7 @@ def outputs(config: Config, facts: Facts) -> Iterator[Output]:
             delay = TYPICAL_DELAY + max((peer.peer.root_delay for peer in peers), default=0.0)
             precision = max([TYPICAL_ERROR, *(peer.peer.root_dispersion for peer in peers)])
             basis = f"guessed: {facts.why_none}"
-        yield Output(
+        yield ConsumerSource(
             spec=spec,
             refid=refid(number),
             chrony_poll=chrony_poll(peers),
@@ -211,9 +211,9 @@ def ntpd_poll(peers: list[PeerSpec]) -> int:
     return min(max(maxpoll + 1, LEAST_NTPD_POLL), MAX_NTPD_POLL)
 
 
-def feeds(peer: PeerSpec, output: RefclockSpec) -> bool:
-    """Whether what the output gets depends on this peer."""
-    return peer.name == output.peer if output.peer is not None else not peer.peer.noselect
+def feeds(peer: PeerSpec, refclock: RefclockSpec) -> bool:
+    """Whether the samples of the refclock depend on this peer."""
+    return peer.name == refclock.peer if refclock.peer is not None else not peer.peer.noselect
 
 
 def refid(number: int) -> str:
@@ -222,68 +222,68 @@ def refid(number: int) -> str:
     return "WEB"[: 4 - len(suffix)] + suffix
 
 
-def name(output: Output) -> str:
-    match output.spec.parameters:
+def name(source: ConsumerSource) -> str:
+    match source.spec.parameters:
         case ShmParameters(unit):
             return f"SHM unit {unit}"
         case SockParameters(path):
             return f"SOCK {path}"
 
 
-def chrony(output: Output) -> Iterator[str]:
-    """`filter 1`: before 4.7, chrony makes nothing of fewer than four samples a poll."""
-    match output.spec.parameters:
+def chrony(source: ConsumerSource) -> Iterator[str]:
+    """`filter 1`: by default, chrony before 4.7 discards a poll with fewer than four samples."""
+    match source.spec.parameters:
         case ShmParameters(unit):
-            # dpoll 0: look every second, for a sample is put there the moment it is measured.
-            source, dpoll = f"SHM {unit}:perm=0600", " dpoll 0"
+            # dpoll 0: chrony looks every second, because we write each sample when we measure it.
+            driver, dpoll = f"SHM {unit}:perm=0600", " dpoll 0"
         case SockParameters(path):
-            source, dpoll = f"SOCK {path}", ""
-    yield f"# {output.basis}"
+            driver, dpoll = f"SOCK {path}", ""
+    yield f"# {source.basis}"
     yield (
-        f"refclock {source} refid {output.refid} poll {output.chrony_poll}{dpoll} filter 1"
-        f" delay {output.delay:g} precision {output.precision:g}"
+        f"refclock {driver} refid {source.refid} poll {source.chrony_poll}{dpoll} filter 1"
+        f" delay {source.delay:g} precision {source.precision:g}"
     )
 
 
-def ntpsec(output: Output) -> Iterator[str]:
+def ntpsec(source: ConsumerSource) -> Iterator[str]:
     """NTPsec names the driver. The error bound comes with each sample."""
-    match output.spec.parameters:
+    match source.spec.parameters:
         case ShmParameters(unit):
-            yield f"refclock shm unit {unit} refid {output.refid} {ntpd_polls(output)}"
+            yield f"refclock shm unit {unit} refid {source.refid} {ntpd_polls(source)}"
 
 
-def ntpd(output: Output) -> Iterator[str]:
+def ntpd(source: ConsumerSource) -> Iterator[str]:
     """Classic ntpd. `flag1 1`: take an offset of more than four hours too."""
-    match output.spec.parameters:
+    match source.spec.parameters:
         case ShmParameters(unit):
-            yield f"server 127.127.28.{unit} {ntpd_polls(output)}"
-            yield f"fudge 127.127.28.{unit} refid {output.refid} flag1 1"
+            yield f"server 127.127.28.{unit} {ntpd_polls(source)}"
+            yield f"fudge 127.127.28.{unit} refid {source.refid} flag1 1"
 
 
-def ntpd_polls(output: Output) -> str:
-    return f"minpoll {output.ntpd_poll} maxpoll {output.ntpd_poll}"
+def ntpd_polls(source: ConsumerSource) -> str:
+    return f"minpoll {source.ntpd_poll} maxpoll {source.ntpd_poll}"
 
 
-def ntpd_rs(output: Output) -> Iterator[str]:
+def ntpd_rs(source: ConsumerSource) -> Iterator[str]:
     """No key is right for every version: 1.4 does not know `precision`, 1.5 and later warn."""
-    match output.spec.parameters:
+    match source.spec.parameters:
         # ntpd-rs panics on the default path: it cannot make chrony's socket.
         case SockParameters(path) if path != DEFAULT_SOCK:
-            precision = max(output.precision, LEAST_NTPD_RS_PRECISION)
+            precision = max(source.precision, LEAST_NTPD_RS_PRECISION)
             variance = f"measurement_noise_estimate = {precision**2:g}"
-            yield f"# {output.basis}"
+            yield f"# {source.basis}"
             yield "[[source]]"
             yield 'mode = "sock"'
             yield f"path = {json.dumps(str(path))}"
-            if output.ntpd_rs is not None and output.ntpd_rs < NTPD_RS_PRECISION_SINCE:
+            if source.ntpd_rs is not None and source.ntpd_rs < NTPD_RS_PRECISION_SINCE:
                 yield variance
                 return
             yield f"precision = {precision:g}"
-            if output.ntpd_rs is None:
+            if source.ntpd_rs is None:
                 yield f"# ntpd-rs before 1.5 wants this in its place: {variance}"
 
 
-WRITERS: dict[Consumer, Callable[[Output], Iterator[str]]] = {
+WRITERS: dict[Consumer, Callable[[ConsumerSource], Iterator[str]]] = {
     Consumer.CHRONY: chrony,
     Consumer.NTPSEC: ntpsec,
     Consumer.NTPD: ntpd,

@@ -1,11 +1,11 @@
 """Asks servers for their time once, without a daemon.
 
-The servers are asked one after the other: samples taken at the same time would queue behind each
-other, and show as jitter. The outcome is the daemon's for the same samples: each server's guess and
-its bounds, and the vote if there are several servers.
+It asks one server after the other: samples taken at the same time would queue behind each other,
+and the queues would show as jitter. The daemon would make the same of these samples: an estimate
+and its bounds for each server, and a vote if there are several servers.
 
-A survey is too short to measure the oscillator. The rate of the wall clock takes its place: a
-consumer has steered it to be right. It counts as no more certain than an unknown oscillator's.
+A survey is too short to measure the oscillator's frequency. It takes the rate of the wall clock
+instead, which a consumer has steered to be right, with the uncertainty of an unknown oscillator.
 """
 
 from collections.abc import Callable, Sequence
@@ -27,7 +27,7 @@ from webntpd.ntp.readings import NS_PER_S, Failure, Leap, Reading
 from webntpd.protocol.rejected import Rejected
 
 INTERVAL = 0.1
-"""Pause between two samples, s: the queues that one met are gone at the next."""
+"""Pause between two samples, s: queues that delay one sample have drained by the next."""
 MAX_FREQUENCY = 500e-6
 """A wall clock that runs faster or slower than this, s/s, is being slewed."""
 
@@ -36,10 +36,11 @@ Connect = Callable[[ExchangeParameters, Clock, trio.Nursery], Exchange]
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """The outcome for one server: the offset, and the bound of its error, s.
+class Finding:
+    """The survey's result for one server: the offset, and the bound of its error, s.
 
-    `estimate` and both are as of the server's last sample; without a sample there are none.
+    Both, and `estimate`, are as of the end of this server's exchanges. Without a usable sample
+    `track` and `estimate` are None, and `failure` says why if an exchange failed.
     """
 
     spec: PeerSpec
@@ -53,7 +54,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Agreement:
+class CombinedOffset:
     """The outcome of the vote: the offset when the wall clock showed `wall_ns`.
 
     `error` bounds the offset's error, s. `agreeing` are the servers of the majority; the offset is
@@ -71,15 +72,15 @@ class Agreement:
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """All answers, and the outcome of the vote: None if no majority agrees."""
+    """The findings about all servers, and the outcome of the vote: None if no majority agrees."""
 
-    answers: tuple[Answer, ...]
-    combined: Agreement | None
+    findings: tuple[Finding, ...]
+    combined: CombinedOffset | None
 
     @property
     def complete(self) -> bool:
         """Whether every server gave all samples."""
-        return all(answer.failure is None for answer in self.answers)
+        return all(finding.failure is None for finding in self.findings)
 
 
 async def survey(
@@ -89,17 +90,17 @@ async def survey(
     progress: Progress = lambda _: None,
     connect: Connect = make_exchange,
 ) -> Survey:
-    """Take `samples` samples of each server. `progress` is told in words how far it is."""
+    """Take `samples` samples of each server. `progress` gets a few words on each step."""
     start = read_pair(clock)
-    answers = [await ask(spec, samples, clock, progress, connect) for spec in specs]
+    findings = [await survey_server(spec, samples, clock, progress, connect) for spec in specs]
     progress("")
-    return Survey(tuple(answers), combined_of(answers, start, read_pair(clock), clock.slew))
+    return Survey(tuple(findings), combined_offset(findings, start, read_pair(clock), clock.slew))
 
 
-async def ask(
+async def survey_server(
     spec: PeerSpec, samples: int, clock: Clock, progress: Progress, connect: Connect
-) -> Answer:
-    """One server's answer. The first failure ends it: later exchanges would fail as well."""
+) -> Finding:
+    """The finding about one server. The first failure ends it: later exchanges would fail too."""
     readings: list[Reading] = []
     failure = None
     start = read_pair(clock)
@@ -117,14 +118,16 @@ async def ask(
             await say_goodbye(exchange)
     found = track_of(usable(readings), spec.peer, wall_frequency(start, end), clock.slew)
     return (
-        answer_of(spec, found, failure, end, clock.slew) if found else Answer(spec, failure=failure)
+        finding_of(spec, found, failure, end, clock.slew)
+        if found
+        else Finding(spec, failure=failure)
     )
 
 
 async def _collect(
     exchange: Exchange, samples: int, readings: list[Reading], progress: Progress
 ) -> None:
-    """One exchange to warm the connection up, and one for each sample."""
+    """Fill `readings`: one exchange warms the connection up, then one follows for each sample."""
     progress("connecting")
     readings += await exchange.measure(last=False)
     for number in range(1, samples + 1):
@@ -134,9 +137,9 @@ async def _collect(
 
 
 def usable(readings: Sequence[Reading]) -> Sequence[Reading]:
-    """All but the first of each connection, whose delay has the connection's start in it.
+    """The readings without the first of each connection: its delay includes the connection's start.
 
-    A server that hangs up after each reply has no others; then only the very first is left out.
+    If the server closes each connection after one reply, only the very first reading is left out.
     """
     before = [None, *readings]
     warm = [
@@ -147,12 +150,12 @@ def usable(readings: Sequence[Reading]) -> Sequence[Reading]:
     return warm or readings
 
 
-def answer_of(
+def finding_of(
     spec: PeerSpec, track: Track, failure: Failure | None, now: Pair, slew: float = 0.0
-) -> Answer:
-    """A server's answer about the wall clock at `now`, from its track."""
+) -> Finding:
+    """What a server's track says about the wall clock at `now`."""
     estimate = estimate_of(track, now.raw_ns, track.frequency, slew=slew)
-    return Answer(
+    return Finding(
         spec,
         track.exchanges,
         track,
@@ -176,8 +179,9 @@ def track_of(
     found = [(reading, bounds) for reading, bounds in found if bounds.delay >= 0]
     if not found:
         return None
-    # An entry for each, not for all together as in the daemon: while the oscillator is unknown,
-    # bounds age by half a millisecond a second, and the newest are the narrowest.
+    # The daemon makes one entry of all readings of an exchange, a survey one of each reading: while
+    # the oscillator is unknown, bounds age by half a millisecond a second, so the newest are the
+    # narrowest.
     window = Window(slew)
     window.entries = tuple(
         Entry(bounds.ceiling_ns, each.r1_ns, bounds.floor_ns, each.r4_ns, bounds.delay)
@@ -216,23 +220,23 @@ def spread(readings: Sequence[Reading], best: Reading) -> float:
 def offset_of(reading: Reading) -> float:
     """The offset of one exchange by the wall clock, s (RFC 5905 §8).
 
-    The server cuts its times, so half of its resolution is added.
+    A server truncates its timestamps, so half of its resolution is added.
     """
     twice_ns = (reading.t2_ns - reading.t1_ns) + (reading.t3_ns - reading.t4_ns)
     return (twice_ns + reading.resolution_ns) / 2 / NS_PER_S
 
 
-def combined_of(
-    answers: Sequence[Answer], start: Pair, now: Pair, slew: float = 0.0
-) -> Agreement | None:
+def combined_offset(
+    findings: Sequence[Finding], start: Pair, now: Pair, slew: float = 0.0
+) -> CombinedOffset | None:
     """The vote at `now` of the servers that answered since `start` (RFC 5905 §11.2)."""
     frequency = wall_frequency(start, now)
     estimates = {
-        answer.spec.name: estimate_of(
-            replace(answer.track, frequency=frequency), now.raw_ns, frequency, slew=slew
+        finding.spec.name: estimate_of(
+            replace(finding.track, frequency=frequency), now.raw_ns, frequency, slew=slew
         )
-        for answer in answers
-        if answer.track
+        for finding in findings
+        if finding.track
     }
     base_ns = now.wall_ns - now.raw_ns
     agreed = vote.agree(
@@ -241,9 +245,9 @@ def combined_of(
     if agreed is None:
         return None
     estimate = vote.conclude(
-        agreed, estimates, base_ns, now.raw_ns, leaps=_informed_warnings(answers)
+        agreed, estimates, base_ns, now.raw_ns, leaps=_informed_warnings(findings)
     )
-    return Agreement(
+    return CombinedOffset(
         wall_ns=now.wall_ns,
         offset=estimate.offset(now.raw_ns, now.wall_ns),
         error=estimate.error,
@@ -254,10 +258,10 @@ def combined_of(
     )
 
 
-def _informed_warnings(answers: Sequence[Answer]) -> dict[str, Leap]:
+def _informed_warnings(findings: Sequence[Finding]) -> dict[str, Leap]:
     """The warning of each server that can know of leap seconds: its notice has a step."""
     return {
-        answer.spec.name: answer.leap
-        for answer in answers
-        if answer.estimate and answer.estimate.leap and answer.estimate.leap.step
+        finding.spec.name: finding.leap
+        for finding in findings
+        if finding.estimate and finding.estimate.leap and finding.estimate.leap.step
     }

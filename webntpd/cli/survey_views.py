@@ -1,11 +1,11 @@
-"""What a survey found, as a table for people and as JSON for programs.
+"""A survey as a table for people and as JSON for programs.
 
 All times of the JSON are in seconds; a positive offset means that the local clock is behind.
 """
 
 from typing import Any
 
-from webntpd.cli.survey import Answer, Survey
+from webntpd.cli.survey import Finding, Survey
 from webntpd.ntp.estimates import PeerEstimate
 from webntpd.status.json import stamps
 from webntpd.status.text import NOTHING, bounded, seconds, signed_seconds, table
@@ -17,34 +17,34 @@ COLUMNS = ("server", "offset", "error", "delay", "jitter", "leap", "samples", "s
 
 
 def survey_lines(result: Survey) -> list[str]:
-    """A table of those who answered, a line for each failure, and the vote of several servers."""
-    rows = [_row(answer, answer.estimate) for answer in result.answers if answer.estimate]
+    """A table of the servers that answered, a line for each failure, and the outcome of a vote."""
+    rows = [_row(finding, finding.estimate) for finding in result.findings if finding.estimate]
     lines = table(COLUMNS, rows) if rows else []
     lines += [
-        f"{answer.spec.name}: {answer.failure.rejection}: {answer.failure.detail}"
-        for answer in result.answers
-        if answer.failure
+        f"{finding.spec.name}: {finding.failure.rejection}: {finding.failure.detail}"
+        for finding in result.findings
+        if finding.failure
     ]
-    if len(result.answers) > 1:
+    if len(result.findings) > 1:
         lines.append(_combined_line(result))
     return lines
 
 
-def _row(answer: Answer, estimate: PeerEstimate) -> tuple[str, ...]:
+def _row(finding: Finding, estimate: PeerEstimate) -> tuple[str, ...]:
     return (
-        answer.spec.name,
-        signed_seconds(answer.offset),
-        f"\N{PLUS-MINUS SIGN}{seconds(answer.error)}",
+        finding.spec.name,
+        signed_seconds(finding.offset),
+        f"\N{PLUS-MINUS SIGN}{seconds(finding.error)}",
         seconds(estimate.delay),
         seconds(estimate.jitter),
-        answer.leap.name.lower() if estimate.leap else NOTHING,
-        str(answer.samples),
+        finding.leap.name.lower() if estimate.leap else NOTHING,
+        str(finding.samples),
         str(estimate.provenance or NOTHING),
     )
 
 
 def _combined_line(result: Survey) -> str:
-    answered = sum(answer.estimate is not None for answer in result.answers)
+    answered = sum(finding.estimate is not None for finding in result.findings)
     if not answered:
         return "none of the servers answered"
     if result.combined is None:
@@ -54,11 +54,11 @@ def _combined_line(result: Survey) -> str:
 
 
 def survey_json(result: Survey) -> dict[str, Any]:
-    """The same for programs."""
+    """The survey as one JSON object; `webntpd query --help` lists its members."""
     combined = result.combined
     return {
         "version": JSON_VERSION,
-        "servers": [_answer_json(answer) for answer in result.answers],
+        "servers": [_finding_json(finding) for finding in result.findings],
         "combined": combined
         and {
             "offset": combined.offset,
@@ -69,23 +69,23 @@ def survey_json(result: Survey) -> dict[str, Any]:
     }
 
 
-def _answer_json(answer: Answer) -> dict[str, Any]:
-    estimate, failure = answer.estimate, answer.failure
+def _finding_json(finding: Finding) -> dict[str, Any]:
+    estimate, failure = finding.estimate, finding.failure
     return {
-        "url": answer.spec.exchange.url,
-        "kind": answer.spec.exchange.kind,
-        "samples": answer.samples,
-        "estimate": estimate and _estimate_json(answer, estimate),
+        "url": finding.spec.exchange.url,
+        "kind": finding.spec.exchange.kind,
+        "samples": finding.samples,
+        "estimate": estimate and _estimate_json(finding, estimate),
         "rejection": failure and {"name": failure.rejection, "detail": failure.detail},
     }
 
 
-def _estimate_json(answer: Answer, estimate: PeerEstimate) -> dict[str, Any]:
+def _estimate_json(finding: Finding, estimate: PeerEstimate) -> dict[str, Any]:
     return {
-        "offset": answer.offset,
-        "error": answer.error,
+        "offset": finding.offset,
+        "error": finding.error,
         "delay": estimate.delay,
         "jitter": estimate.jitter,
-        "leap": answer.leap.name.lower() if estimate.leap else None,
+        "leap": finding.leap.name.lower() if estimate.leap else None,
         "stamps": estimate.provenance and stamps(estimate.provenance),
     }

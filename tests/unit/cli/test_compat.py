@@ -15,8 +15,16 @@ import trio.testing
 from tests.unit.builders import estimate, track
 from tests.unit.cli.test_main import announced_address, webntpd
 from webntpd import __version__
-from webntpd.cli.compat import as_go_reads, ask_and_publish, feed, go_time, main, make_parser, show
-from webntpd.cli.survey import Answer, Survey
+from webntpd.cli.compat import (
+    as_go_reads,
+    feed,
+    go_time,
+    main,
+    make_parser,
+    show,
+    survey_and_publish,
+)
+from webntpd.cli.survey import Finding, Survey
 from webntpd.clock.clocks import SystemClock
 from webntpd.config import PeerSpec, peer_from
 from webntpd.ntp.estimates import Publication
@@ -180,7 +188,7 @@ def test_the_last_line_is_of_the_server_with_the_least_delay(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     answers = [
-        Answer(peer_from({"url": f"http://{name}/"}), 1, track(), estimate(delay=delay), offset)
+        Finding(peer_from({"url": f"http://{name}/"}), 1, track(), estimate(delay=delay), offset)
         for name, offset, delay in [("a", 0.1, 0.03), ("b", -0.000066, 0.001453), ("c", 0.0, 0.02)]
     ]
     show(Survey((*answers,), None), SystemClock())
@@ -195,14 +203,14 @@ def test_the_last_line_is_of_the_server_with_the_least_delay(
 
 async def test_a_round_publishes_what_the_servers_say(server: str) -> None:
     refclock = RecordingRefclock()
-    await ask_and_publish([peer_from({"url": f"ws://{server}/"})], 1, SystemClock(), refclock)
+    await survey_and_publish([peer_from({"url": f"ws://{server}/"})], 1, SystemClock(), refclock)
     (publication,) = refclock.published
     assert abs(publication.offset - SHIFT) <= publication.error
 
 
 async def test_a_round_without_an_answer_publishes_nothing(nobody: str) -> None:
     refclock = RecordingRefclock()
-    await ask_and_publish([peer_from({"url": f"ws://{nobody}/"})], 1, SystemClock(), refclock)
+    await survey_and_publish([peer_from({"url": f"ws://{nobody}/"})], 1, SystemClock(), refclock)
     assert refclock.published == []
 
 

@@ -134,7 +134,7 @@ def test_an_argument_that_cannot_be_ends_with_2_and_the_reason(
 ) -> None:
     assert main(arguments) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith(fault)
+    assert line.startswith(f"webntpd: {fault}")
 
 
 # -- the configuration -----------------------------------------------------------------------

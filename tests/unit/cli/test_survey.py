@@ -119,13 +119,13 @@ async def test_the_sample_of_least_delay_decides(
     result = await survey_of(
         {"ws://a": [[reading(clock, offset, delay)] for offset, delay in FOUR]}, 3, clock
     )
-    (answer,) = result.answers
-    assert answer.estimate is not None
-    assert answer.offset == pytest.approx(0.5, abs=0.001)
-    assert answer.estimate.delay == pytest.approx(0.002, abs=1e-9)
-    assert abs(answer.offset - 0.5) <= answer.error < 0.002
-    assert answer.estimate.jitter > 0.1
-    assert answer.samples == 4
+    (finding,) = result.findings
+    assert finding.estimate is not None
+    assert finding.offset == pytest.approx(0.5, abs=0.001)
+    assert finding.estimate.delay == pytest.approx(0.002, abs=1e-9)
+    assert abs(finding.offset - 0.5) <= finding.error < 0.002
+    assert finding.estimate.jitter > 0.1
+    assert finding.samples == 4
     assert result.complete
 
 
@@ -140,9 +140,9 @@ async def test_the_first_exchange_on_a_connection_is_no_sample(
         [[reading(clock, 9.0, 0.001, first=True)], [reading(clock, 1.0)], [reading(clock, 1.0)]]
     )
     result = await survey([spec("ws://a")], 2, clock, connect=connecting({"ws://a": exchange}))
-    (answer,) = result.answers
-    assert answer.samples == 2
-    assert answer.offset == pytest.approx(1.0)
+    (finding,) = result.findings
+    assert finding.samples == 2
+    assert finding.offset == pytest.approx(1.0)
     assert exchange.last == [False, False, True]
 
 
@@ -151,7 +151,7 @@ async def test_a_server_that_always_hangs_up_gives_samples_all_the_same(
 ) -> None:
     clock = VirtualClock()
     result = await survey_of({"ws://a": [[reading(clock, first=True)] for _ in range(3)]}, 2, clock)
-    assert result.answers[0].samples == 2
+    assert result.findings[0].samples == 2
 
 
 async def test_readings_may_come_later_and_together(
@@ -164,14 +164,14 @@ async def test_readings_may_come_later_and_together(
         [reading(clock), reading(clock)],
     ]
     result = await survey_of({"ws://a": script}, 2, clock)
-    assert result.answers[0].samples == 2
+    assert result.findings[0].samples == 2
 
 
 async def test_a_failure_at_once_leaves_no_estimate(autojump_clock: trio.testing.MockClock) -> None:
     clock = VirtualClock()
     result = await survey_of({"ws://a": [REFUSED]}, 2, clock)
-    (answer,) = result.answers
-    assert (answer.estimate, answer.samples, answer.failure) == (None, 0, REFUSED)
+    (finding,) = result.findings
+    assert (finding.estimate, finding.samples, finding.failure) == (None, 0, REFUSED)
     assert result.combined is None
     assert not result.complete
 
@@ -209,10 +209,10 @@ async def test_a_failure_in_the_middle_keeps_the_samples_before_it(
         REFUSED,
     ]
     result = await survey_of({"ws://a": script}, 5, clock)
-    (answer,) = result.answers
-    assert answer.samples == 1
-    assert answer.offset == pytest.approx(1.0)
-    assert answer.failure == REFUSED
+    (finding,) = result.findings
+    assert finding.samples == 1
+    assert finding.offset == pytest.approx(1.0)
+    assert finding.failure == REFUSED
     assert not result.complete
 
 
@@ -220,10 +220,10 @@ async def test_the_servers_own_error_widens_the_bound(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     clock = VirtualClock()
-    plain = (await survey_of({"ws://a": [[reading(clock)]] * 2}, 1, clock)).answers[0].error
+    plain = (await survey_of({"ws://a": [[reading(clock)]] * 2}, 1, clock)).findings[0].error
     declared = (
         await survey_of({"ws://a": [[reading(clock, max_error=0.5)]] * 2}, 1, clock)
-    ).answers
+    ).findings
     assert declared[0].error == pytest.approx(plain + 0.5)
     exchange = FakeExchange([[reading(clock)]] * 2)
     configured = await survey(
@@ -232,7 +232,7 @@ async def test_the_servers_own_error_widens_the_bound(
         clock,
         connect=connecting({"ws://a": exchange}),
     )
-    assert configured.answers[0].error == pytest.approx(plain + 0.35)
+    assert configured.findings[0].error == pytest.approx(plain + 0.35)
 
 
 async def test_readings_complete_before_a_failure_are_not_lost(
@@ -241,9 +241,9 @@ async def test_readings_complete_before_a_failure_are_not_lost(
     clock = VirtualClock()
     late = Rejected(REFUSED.rejection, REFUSED.detail, readings=[reading(clock, 1.0)])
     result = await survey_of({"ws://a": [[reading(clock, first=True)], late]}, 5, clock)
-    (answer,) = result.answers
-    assert (answer.samples, answer.failure) == (1, REFUSED)
-    assert answer.offset == pytest.approx(1.0)
+    (finding,) = result.findings
+    assert (finding.samples, finding.failure) == (1, REFUSED)
+    assert finding.offset == pytest.approx(1.0)
 
 
 async def test_the_first_exchange_of_a_later_connection_is_no_sample_either(
@@ -251,7 +251,7 @@ async def test_the_first_exchange_of_a_later_connection_is_no_sample_either(
 ) -> None:
     clock = VirtualClock()
     script = [[reading(clock, first=first)] for first in (True, False, True, False)]
-    assert (await survey_of({"ws://a": script}, 3, clock)).answers[0].samples == 2
+    assert (await survey_of({"ws://a": script}, 3, clock)).findings[0].samples == 2
 
 
 async def test_the_lucky_packets_of_both_directions_meet(
@@ -265,8 +265,8 @@ async def test_the_lucky_packets_of_both_directions_meet(
         for late_ns in (40 * 10**6, -40 * 10**6)
     )
     result = await survey_of({"ws://a": [[request], [reply]]}, 1, clock)
-    assert result.answers[0].offset == pytest.approx(0.0, abs=1e-6)
-    assert result.answers[0].error < 0.011
+    assert result.findings[0].offset == pytest.approx(0.0, abs=1e-6)
+    assert result.findings[0].error < 0.011
 
 
 async def test_the_servers_digits_are_cut_and_it_shows_how_far(
@@ -275,12 +275,12 @@ async def test_the_servers_digits_are_cut_and_it_shows_how_far(
     clock = VirtualClock()
     whole = replace(reading(clock, delay=0.002), resolution_ns=NS_PER_S)
     result = await survey_of({"ws://a": [[whole]] * 2}, 1, clock)
-    assert result.answers[0].offset == pytest.approx(0.5)
-    assert result.answers[0].error == pytest.approx(0.501, rel=1e-3)
+    assert result.findings[0].offset == pytest.approx(0.5)
+    assert result.findings[0].error == pytest.approx(0.501, rel=1e-3)
     # A finer one showed the digits that they all have.
     fine = replace(whole, resolution_ns=1000)
     result = await survey_of({"ws://a": [[whole], [fine]]}, 1, clock)
-    assert result.answers[0].error == pytest.approx(0.001, rel=0.2)
+    assert result.findings[0].error == pytest.approx(0.001, rel=0.2)
 
 
 async def test_a_server_with_more_digits_than_it_knows_gives_no_sample(
@@ -290,7 +290,7 @@ async def test_a_server_with_more_digits_than_it_knows_gives_no_sample(
     plain = reading(clock, delay=0.002)
     late = replace(plain, t3_ns=plain.t2_ns + 3 * 10**6)
     result = await survey_of({"ws://a": [[late], [late]]}, 1, clock)
-    assert (result.answers[0].samples, result.answers[0].estimate) == (0, None)
+    assert (result.findings[0].samples, result.findings[0].estimate) == (0, None)
 
 
 def test_the_wall_clocks_rate_stands_in_for_the_oscillators() -> None:
@@ -322,7 +322,7 @@ async def test_an_announced_leap_second_is_told(autojump_clock: trio.testing.Moc
         "ws://c": [[reading(clock, leap=none)]] * 2,
     }
     result = await survey_of(scripts, 1, clock)
-    assert [answer.leap for answer in result.answers] == [Leap.INSERT, Leap.NONE, Leap.NONE]
+    assert [finding.leap for finding in result.findings] == [Leap.INSERT, Leap.NONE, Leap.NONE]
     # The two others cannot know.
     assert result.combined is not None
     assert result.combined.leap is Leap.INSERT

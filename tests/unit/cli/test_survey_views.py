@@ -3,7 +3,7 @@
 import json
 
 from tests.unit.builders import estimate, track
-from webntpd.cli.survey import Agreement, Answer, Survey
+from webntpd.cli.survey import CombinedOffset, Finding, Survey
 from webntpd.cli.survey_views import survey_json, survey_lines
 from webntpd.config import PeerSpec
 from webntpd.exchange.base import ExchangeParameters
@@ -27,9 +27,9 @@ ESTIMATE = estimate(
     provenance=Provenance(Formula.TWO_STAMP, StampSource.KERNEL, StampSource.USER),
     leap=LeapNotice(37, 0, 1),
 )
-GOOD = Answer(SPEC, 8, track(), ESTIMATE, -0.0125, 0.0005)
-DEAD = Answer(OTHER, 0, failure=Failure(Rejection.TLS, "expired"))
-COMBINED = Agreement(0, -0.01, 0.002, 1e-6, Leap.NONE, ("ws://a", "ws://c"), ("ws://a",))
+GOOD = Finding(SPEC, 8, track(), ESTIMATE, -0.0125, 0.0005)
+DEAD = Finding(OTHER, 0, failure=Failure(Rejection.TLS, "expired"))
+COMBINED = CombinedOffset(0, -0.01, 0.002, 1e-6, Leap.NONE, ("ws://a", "ws://c"), ("ws://a",))
 
 
 def test_those_who_answered_stand_in_a_table() -> None:
@@ -92,7 +92,7 @@ def test_the_json_has_all_of_it_in_seconds() -> None:
 
 
 def test_what_is_not_known_is_null_in_json() -> None:
-    result = survey_json(Survey((Answer(SPEC, 1, track(), estimate()),), None))
+    result = survey_json(Survey((Finding(SPEC, 1, track(), estimate()),), None))
     (server,) = result["servers"]
     assert server["estimate"]["leap"] is None
     assert server["estimate"]["stamps"] is None
