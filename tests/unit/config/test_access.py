@@ -190,6 +190,30 @@ def test_root_checks_as_the_service_user(pems: Path, write: Write, open_path: Pa
     )
 
 
+AS_OURSELVES = """
+import os
+for name in ("initgroups", "setgid", "setuid"):
+    setattr(os, name, lambda *_: None)
+os.geteuid = lambda: 0
+"""
+
+
+def test_the_check_of_a_child_process_is_that_of_the_command(
+    pems: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the tests that need root do, but the child stays the user that it is."""
+    monkeypatch.setitem(globals(), "CHECK", AS_OURSELVES + CHECK)
+    path = tmp_path / "webntpd.toml"
+    peer = f'[[peer]]\nurl = "wss://a"\nca_file = "{pems / "ca.pem"}"\n'
+    path.write_text(f'{peer}[[refclock]]\ntype = "shm"\n')
+    code, _, said = checked_as_nobody(path, hidden=pems)
+    assert code == 2
+    assert f"is in {pems}, which the unit hides from the service" in said
+    code, output, _ = checked_as_nobody(path)
+    assert code == 0
+    assert output.endswith("checked as the user nobody\n")
+
+
 @needs_root
 def test_root_that_cannot_become_the_service_user_checks_for_itself(
     write: Write, monkeypatch: pytest.MonkeyPatch
