@@ -4,6 +4,7 @@ import logging
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -217,3 +218,14 @@ async def test_a_signal_ends_the_feeding(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(compat, "feed", feed)
     with trio.fail_after(30):
         await compat.feed_until_stopped([], 1, SystemClock(), ShmRefclock(200))
+
+
+def test_webntp_ends_in_silence_when_its_reader_is_gone() -> None:
+    code = "import sys; from webntpd.cli.compat import main; sys.exit(main(['-version']))"
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [sys.executable, "-c", code], stdout=writing, stderr=subprocess.PIPE, check=False
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (Exit.FAILED, b"")
