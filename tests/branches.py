@@ -19,6 +19,12 @@ import coverage
 from tests.conftest import COLLECTION
 from tests.rooms import PACKAGE, PROJECT, ROOMS
 
+STILL_MISSING = {
+    "webntpd/config/faults.py": 1,  # a key with one reason twice
+    "webntpd/daemon/supervisor.py": 2,  # a peer that joins once the frequency is known
+}
+"""Lines and branches of a module that may be missing still. A figure may only become smaller."""
+
 
 @dataclass(frozen=True, slots=True)
 class Missing:
@@ -27,8 +33,8 @@ class Missing:
     lines: tuple[int, ...]
     branches: tuple[tuple[int, int], ...]
 
-    def __bool__(self) -> bool:
-        return bool(self.lines or self.branches)
+    def __len__(self) -> int:
+        return len(self.lines) + len(self.branches)
 
     def __str__(self) -> str:
         lines = [str(line) for line in self.lines]
@@ -70,11 +76,13 @@ def missing(measured: coverage.Coverage, paths: list[Path], *labels: str) -> dic
 
 def faults(measured: coverage.Coverage) -> list[str]:
     """A line for each module that is not covered."""
-    found = [
-        f"{path}: the unit tests miss {missed}"
-        for path, missed in missing(measured, modules(pure=False)).items()
-        if missed
-    ]
+    found = []
+    for path, missed in missing(measured, modules(pure=False)).items():
+        allowed = STILL_MISSING.get(str(path), 0)
+        if len(missed) > allowed:
+            found.append(f"{path}: the unit tests miss {missed}")
+        elif len(missed) < allowed:
+            found.append(f"{path}: STILL_MISSING has {allowed}, which is {len(missed)} now")
     for path in modules(pure=True):
         test = own_test(path)
         missed = missing(measured, [path], COLLECTION, str(test))[path]

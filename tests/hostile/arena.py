@@ -20,6 +20,17 @@ LIAR_WS, LIAR_HTTP = 8094, 8095
 """Ports on loopback of servers that the daemon polls, and that are wrong."""
 POLITE = "2001:db8:ffff::1"
 
+PRIVATE = """\
+local = true
+[leap]
+url = ""
+[state]
+file = ""
+[control]
+socket = ""
+"""
+"""The end of a configuration with a [server] that leaves nothing outside of its process."""
+
 TIMEOUT = 2.0  # s, of each step of an abuser's
 _IPV6_FREEBIND = 78  # linux/in6.h
 _RESET = struct.pack("ii", 1, 0)

@@ -25,6 +25,7 @@ from tests.hostile.arena import (
     LIAR_WS,
     METRICS,
     NETWORK_COMMANDS,
+    PRIVATE,
     SERVER,
 )
 from tests.hostile.polite import Polite
@@ -44,14 +45,7 @@ LIARS = 4
 SERVERS = f"""\
 [server]
 listen = {json.dumps([f"127.0.0.1:{port}" for port in GOOD])}
-local = true
-[leap]
-url = ""
-[state]
-file = ""
-[control]
-socket = ""
-"""
+{PRIVATE}"""
 
 DAEMON = """\
 [[refclock]]

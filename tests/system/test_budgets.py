@@ -19,19 +19,12 @@ GROWTH = 16 * 2**20
 LINES = 5
 """Most log lines for all connections."""
 
-CONFIGURATION = """\
+CONFIGURATION = f"""\
 [server]
-listen = ["[{server}]:{http}"]
-listen_tls = ["[{server}]:{https}"]
-certificate = "{directory}/certificate.pem"
-local = true
-[leap]
-url = ""
-[state]
-file = ""
-[control]
-socket = ""
-"""
+listen = ["[{arena.SERVER}]:{arena.HTTP}"]
+listen_tls = ["[{arena.SERVER}]:{arena.HTTPS}"]
+certificate = "{{directory}}/certificate.pem"
+{arena.PRIVATE}"""
 
 
 def be_hostile(sandbox: Sandbox, counts: dict[str, int]) -> int:
@@ -51,11 +44,7 @@ def test_a_hundred_thousand_hostile_connections_leave_nothing_behind(sandbox: Sa
     certificate = trustme.CA().issue_cert("localhost")
     certificate.private_key_and_cert_chain_pem.write_to_path(sandbox.path / "certificate.pem")
     configuration = sandbox.path / "webntpd.toml"
-    configuration.write_text(
-        CONFIGURATION.format(
-            server=arena.SERVER, http=arena.HTTP, https=arena.HTTPS, directory=sandbox.path
-        )
-    )
+    configuration.write_text(CONFIGURATION.format(directory=sandbox.path))
     daemon = Daemon(sandbox, "daemon", "run", "--config", configuration)
     pid = daemon.program.pid
     descriptors = descriptors_of(pid)

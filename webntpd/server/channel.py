@@ -58,7 +58,7 @@ class Channel:
         limits: Limits,
         *,
         now: float,
-        caller: Caller | None = None,
+        caller: Caller,
         departures: bool = False,
     ) -> None:
         self.socket = sock

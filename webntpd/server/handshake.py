@@ -71,8 +71,9 @@ def _choose(offered: list[str]) -> str | None:
 
 
 def _refused(error: RemoteProtocolError) -> RefusedError:
-    hint = error.event_hint
-    if not isinstance(hint, RejectConnection):
-        return RefusedError(HTTPStatus.BAD_REQUEST, str(error))
+    # Without a hint it is a bad request, RejectConnection's default.
+    hint = (
+        error.event_hint if isinstance(error.event_hint, RejectConnection) else RejectConnection()
+    )
     headers = tuple((name.decode(), value.decode()) for name, value in hint.headers)
     return RefusedError(HTTPStatus(hint.status_code), str(error), headers)

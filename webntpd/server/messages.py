@@ -9,6 +9,7 @@ import json
 import pickle
 from collections.abc import AsyncGenerator
 from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 import trio
 
@@ -56,7 +57,7 @@ def packed(message: object) -> bytes:
     return len(data).to_bytes(_LENGTH) + data
 
 
-async def unpacked(stream: trio.abc.ReceiveStream) -> AsyncGenerator[object, None]:
+async def unpacked(stream: trio.abc.ReceiveStream) -> AsyncGenerator[Any, None]:
     """The messages that come in."""
     data = b""
     async for piece in stream:

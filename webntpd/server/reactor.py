@@ -122,8 +122,7 @@ class Reactor:
         if channel.closed:  # closing the descriptor has taken it out of epoll
             del self._channels[fd]
             self._counters.connections -= 1
-            if channel.caller is not None:
-                channel.caller.leave()
+            channel.caller.leave()
         else:
             self._epoll.modify(fd, channel.interest)  # which looks anew at what is ready
 

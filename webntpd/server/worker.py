@@ -41,14 +41,13 @@ class Worker:
         ]
         self._stamped = stamp(self._listeners, task.parameters)
 
-    async def run(self, messages: AsyncIterator[object]) -> None:
-        """Serve until the messages end; each is update."""
+    async def run(self, updates: AsyncIterator[Update]) -> None:
+        """Serve until the updates end."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._serve)
             nursery.start_soon(self._report)
-            async for message in messages:
-                if isinstance(message, Update):
-                    self._take(message)
+            async for update in updates:
+                self._take(update)
             nursery.cancel_scope.cancel()
 
     def _take(self, update: Update) -> None:
@@ -70,9 +69,9 @@ class Worker:
 async def work() -> None:
     stream = trio.lowlevel.FdStream(os.dup(sys.stdin.fileno()))
     async with stream, aclosing(unpacked(stream)) as messages:
+        task: Task
         async for task in messages:
-            if isinstance(task, Task):
-                await Worker(task).run(messages)
+            await Worker(task).run(messages)
 
 
 def main() -> None:

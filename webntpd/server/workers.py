@@ -25,6 +25,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import cast
 
 import trio
 from trio.lowlevel import ParkingLot
@@ -140,8 +141,7 @@ class Workers:
 
     async def _stop(self, process: trio.Process) -> None:
         """End a worker's input, and it stops as gracefully as we would."""
-        if process.stdin is not None:
-            await process.stdin.aclose()
+        await pipes_of(process)[0].aclose()
         with trio.move_on_after(self._parameters.grace + PERIOD):
             await process.wait()
             return
@@ -149,25 +149,23 @@ class Workers:
 
     async def _tell(self, process: trio.Process, sockets: list[tuple[int, bool]]) -> None:
         """Give a worker its task, then the update."""
-        if process.stdin is None:
-            return
+        stdin, _ = pipes_of(process)
         update = self._update()
         task = Task(self._parameters, self._clock, update, tuple(sockets), self._fast_paths)
         with suppress(trio.BrokenResourceError):  # it has ended
-            await process.stdin.send_all(packed(task))
+            await stdin.send_all(packed(task))
             while True:
                 with trio.move_on_after(PERIOD):
                     await self._renewed.park()
                 if update != (update := self._update()):
-                    await process.stdin.send_all(packed(update))
+                    await stdin.send_all(packed(update))
 
     def _update(self) -> Update:
         return Update(self._leap(), self._pem(), logging.getLogger().level)
 
     async def _watch(self, number: int, process: trio.Process) -> None:
         """Add a worker's counters to those of all, and kill it if it reports nothing any more."""
-        if (output := process.stdout) is None:
-            return
+        _, output = pipes_of(process)
         patience = self._supervision.first_patience
         silent = 0  # periods
         last = Counters()
@@ -193,6 +191,13 @@ class Workers:
                 process.kill()
         finally:
             self._counters.connections -= last.connections
+
+
+def pipes_of(process: trio.Process) -> tuple[trio.abc.SendStream, trio.abc.ReceiveStream]:
+    """Standard input and output of a worker, which is always started with both."""
+    return cast("trio.abc.SendStream", process.stdin), cast(
+        "trio.abc.ReceiveStream", process.stdout
+    )
 
 
 @contextmanager

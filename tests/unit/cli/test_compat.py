@@ -201,6 +201,13 @@ def test_the_last_line_is_of_the_server_with_the_least_delay(
     assert last.endswith(", server http://b/, offset -0.000066")
 
 
+def test_a_server_that_has_neither_estimate_nor_failure_has_no_line(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    show(Survey((Answer(peer_from({"url": "http://a/"})),), None), SystemClock())
+    assert capsys.readouterr().out == ""
+
+
 async def test_a_round_publishes_what_the_servers_say(server: str) -> None:
     refclock = RecordingRefclock()
     await survey_and_publish([peer_from({"url": f"ws://{server}/"})], 1, SystemClock(), refclock)

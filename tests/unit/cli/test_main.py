@@ -156,6 +156,17 @@ def test_a_good_configuration_is_called_so(
     assert capsys.readouterr().out.startswith("good: 0 peers, 0 refclocks and a server; ")
 
 
+def test_a_likely_mistake_is_a_note(
+    config: Callable[[str], str],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(access, "SERVICE_USER", "no such user")
+    path = config(GOOD.replace('"ws://a"\n', '"ws://a"\nnoselect = true\n'))
+    assert main(["check-config", "--config", path]) == 0
+    assert capsys.readouterr().out.startswith(f"{path}: note: [[peer]] noselect: ")
+
+
 @pytest.mark.parametrize("command", ["check-config", "run"])
 @pytest.mark.parametrize("text", ["", "[sever]", '[[peer]]\nurl = "ws://a"', "nonsense"])
 def test_a_fault_ends_with_2_and_a_line_that_names_the_file(

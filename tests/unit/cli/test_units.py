@@ -3,13 +3,14 @@
 import errno
 import os
 import shutil
+import sys
 import sysconfig
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from webntpd.cli import main
+from webntpd.cli import main, units
 from webntpd.cli.arguments import Exit
 from webntpd.cli.units import Installation, UnitError, install, uninstall
 
@@ -197,3 +198,18 @@ def test_a_distributions_package_has_its_units_already(
     monkeypatch.setattr(sysconfig, "get_path", lambda name: f"{tmp_path}/{name}")
     assert main.main(["install-unit"]) == Exit.FAILED
     assert "came with the package of the distribution" in capsys.readouterr().err
+
+
+def test_the_installation_that_runs_is_that_of_the_interpreter(
+    pip: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = {"data": str(pip.prefix), "scripts": "/opt/webntpd/bin"}
+    monkeypatch.setattr(sysconfig, "get_path", paths.__getitem__)
+    assert units.this_installation() == replace(pip, python=Path(sys.executable))
+
+
+def test_pages_where_every_program_looks_for_them_need_no_links(
+    pip: Installation, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(units, "COMMON_PREFIXES", (pip.prefix,))
+    assert MAN_PAGE not in {str(path.relative_to(root)) for path in install(pip, root)}

@@ -1,5 +1,6 @@
 """`check-config` reads the files that the configuration names as the service's user would."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from webntpd.config import Config, ConfigError, access, load
-from webntpd.config.access import check_files
+from webntpd.config.access import Reader, check_files
 
 BROKEN = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
@@ -190,6 +191,30 @@ def test_root_checks_as_the_service_user(pems: Path, write: Write, open_path: Pa
     )
 
 
+AS_OURSELVES = """
+import os
+for name in ("initgroups", "setgid", "setuid"):
+    setattr(os, name, lambda *_: None)
+os.geteuid = lambda: 0
+"""
+
+
+def test_the_check_of_a_child_process_is_that_of_the_command(
+    pems: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the tests that need root do, but the child stays the user that it is."""
+    monkeypatch.setitem(globals(), "CHECK", AS_OURSELVES + CHECK)
+    path = tmp_path / "webntpd.toml"
+    peer = f'[[peer]]\nurl = "wss://a"\nca_file = "{pems / "ca.pem"}"\n'
+    path.write_text(f'{peer}[[refclock]]\ntype = "shm"\n')
+    code, _, said = checked_as_nobody(path, hidden=pems)
+    assert code == 2
+    assert f"is in {pems}, which the unit hides from the service" in said
+    code, output, _ = checked_as_nobody(path)
+    assert code == 0
+    assert output.endswith("checked as the user nobody\n")
+
+
 @needs_root
 def test_root_that_cannot_become_the_service_user_checks_for_itself(
     write: Write, monkeypatch: pytest.MonkeyPatch
@@ -284,3 +309,46 @@ def test_a_pipe_is_no_certificate(tmp_path: Path, write: Write) -> None:
     with pytest.raises(ConfigError) as caught:
         load(write(tls(pipe)))
     assert f"[server] certificate: is no regular file: {str(pipe)!r}" in str(caught.value)
+
+
+def test_a_file_that_another_user_may_not_read_has_a_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: Path) -> bytes:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    file = tmp_path / "a.pem"
+    fault = Reader("someone").fault(file)
+    assert fault == (f"the user someone cannot read '{file}': Permission denied; {access.REMEDY}")
+    assert Reader("someone", (tmp_path,)).fault(file) != fault
+
+
+def test_links_in_a_circle_are_no_file_to_read(tmp_path: Path) -> None:
+    circle = tmp_path / "circle"
+    circle.symlink_to(circle)
+    fault = Reader("someone", (Path("/nowhere"),)).fault(circle)
+    assert fault == f"cannot read '{circle}': Too many levels of symbolic links"
+
+
+def test_every_file_that_cannot_be_read_is_named(
+    tmp_path: Path, pems: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "webntpd.toml"
+    monkeypatch.setattr(access, "DEFAULT_CONFIG", path)
+    certificate, key = tmp_path / "a.pem", tmp_path / "a.key"
+    for file in (certificate, key):
+        file.write_bytes((pems / file.name).read_bytes())
+    leap = tmp_path / "leap-seconds.list"
+    leap.write_text("")
+    path.write_text(f'{tls(certificate, key)}[leap]\nfile = "{leap}"\n')
+    config = load(path)
+    for file in (path, certificate, key, leap):
+        file.unlink()
+    _, found = check_files(config, path)
+    assert [fault.removeprefix(f"{path}: ").partition(":")[0] for fault in found] == [
+        f"cannot read '{path}'",
+        "[leap] file",
+        "[server] certificate",
+        "[server] key",
+    ]

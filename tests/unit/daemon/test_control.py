@@ -1,5 +1,6 @@
 """The control socket on a real Unix socket, with clients of every kind."""
 
+import errno
 import json
 import os
 import socket
@@ -217,6 +218,15 @@ def test_a_living_daemon_that_is_busy_keeps_its_socket_too(path: Path) -> None:
         busy.listen(0)
         client.connect(str(path))
         assert "another daemon has it" in refusal(path)
+
+
+def test_a_socket_that_may_not_listen_is_named(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(socket.socket, "listen", refuse)
+    with pytest.raises(ControlError, match="Operation not permitted"), listening_at(path):
+        pass
 
 
 def test_a_file_that_is_no_socket_is_not_touched(path: Path) -> None:

@@ -235,3 +235,18 @@ async def test_many_scrapes_at_once_are_made_one_after_the_other_with_rests(
             clients.start_soon(ask, address, GET)
     assert len(made) == CALLERS
     assert min(later - earlier for earlier, later in pairwise(made)) >= REST - 1e-9
+
+
+async def test_a_length_of_too_many_digits_for_python_is_a_bad_request(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: h11.Connection) -> None:
+        raise ValueError("Exceeds the limit for integer string conversion")  # as with h11 0.14
+
+    async with await connect(address) as client:
+        with monkeypatch.context() as failing:
+            failing.setattr(h11.Connection, "next_event", fail)
+            await client.send_all(GET)
+            received = await receive_all(client)
+    response, _ = parsed(received)
+    assert response.status_code == 400

@@ -26,6 +26,7 @@ from tests.unit.server.test_tls import client_context, write_certificate
 from webntpd.cli.controlclient import request_view
 from webntpd.clock.clocks import SystemClock
 from webntpd.config import Config, ConfigError, PeerSpec, RefclockSpec
+from webntpd.daemon import metrics, supervisor
 from webntpd.daemon.state import State, save_state
 from webntpd.daemon.supervisor import run_daemon
 from webntpd.exchange import leaplist
@@ -239,6 +240,49 @@ async def test_a_faulty_file_keeps_the_old_configuration(
         assert "webntpd.toml: peer.0.url: no" in caplog.text
         status = await daemon.until(is_synchronised)
         assert names(status) == ["http", "ws"]
+
+
+async def test_a_fault_of_ours_in_a_reload_keeps_the_old_configuration(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running(path) as daemon:
+        await daemon.until(is_synchronised)
+        daemon.fault = RuntimeError("broken")
+        await daemon.reload("reload: not complete", caplog)
+        assert names(await daemon.until(is_synchronised)) == ["http", "ws"]
+
+
+async def test_a_helper_that_fails_to_change_holds_up_nothing(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    async with running(path, metrics=free_address()) as daemon:
+        await daemon.until(is_synchronised)
+        monkeypatch.setattr(metrics, "listen", fail)
+        daemon.config = replace(daemon.config, metrics=free_address())
+        await daemon.reload("reloaded: 2 peers", caplog)
+        assert "metrics: cannot be changed" in caplog.text
+
+
+async def fail(*_: object) -> None:
+    raise RuntimeError("broken")
+
+
+async def test_the_kernels_word_that_the_clock_was_set_reaches_the_system_process(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[bool] = []
+
+    async def watch(notify: Callable[[], None]) -> None:
+        for _ in range(200):  # more than wait for their turn
+            notify()
+        told.append(True)
+        await trio.sleep_forever()
+
+    monkeypatch.setattr(supervisor, "watch_for_clock_set", watch)
+    async with running(path) as daemon:
+        await daemon.until(is_synchronised)
+    assert told
 
 
 async def test_a_server_that_cannot_move_stays_and_the_reload_changes_nothing(

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable
 from random import Random
 
+import h11
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -598,3 +599,15 @@ def test_whatever_arrives_is_answered_the_same_however_it_is_cut(
         rest = rest[size:]
     assert without_error_texts(output) == without_error_texts(expected)
     assert cut_connection.closing == whole_connection.closing
+
+
+def test_a_length_of_too_many_digits_for_python_is_a_bad_request(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(_: h11.Connection) -> None:
+        raise ValueError("Exceeds the limit for integer string conversion")  # as with h11 0.14
+
+    monkeypatch.setattr(h11.Connection, "next_event", fail)
+    output = Parts().connection().receive(GET, ARRIVED)
+    assert output.startswith(b"HTTP/1.1 400 ")
+    assert b"bad Content-Length" in output

@@ -19,6 +19,7 @@ from tests.unit.server.test_websocket import close_code
 from webntpd.clock.adjtime import ClockState
 from webntpd.ntp.readings import NS_PER_S
 from webntpd.server import ServerError
+from webntpd.server.admission import network
 from webntpd.server.clients import LOOPBACK as THIS_MACHINE
 from webntpd.server.clients import MAX_ADDRESSES, UNKNOWN, Client, Clients, share_of
 from webntpd.server.connection import Connection
@@ -497,3 +498,16 @@ async def test_a_request_that_drips_is_given_up(
 ) -> None:
     async with running() as server:
         assert await drip(server, data, mock_clock) < Limits().request_time + 3
+
+
+def test_a_request_that_no_limit_applies_to_changes_no_holder() -> None:
+    caller = Parts().caller("192.0.2.7")
+    assert caller.hold(None)
+    assert caller.holder is None
+    caller.leave()  # it has never entered
+    assert caller.holder is None
+
+
+def test_a_long_ipv6_prefix_is_an_ipv4_network_only_if_it_is_a_mapped_one() -> None:
+    assert str(network("2001:db8::1")) == "2001:db8::1/128"
+    assert str(network("::ffff:192.0.2.0/120")) == "192.0.2.0/24"

@@ -265,7 +265,9 @@ def slow_client() -> Iterator[tuple[socket.socket, Channel]]:
         served, _ = listener.accept()
     served.settimeout(0)
     parts = Parts()
-    channel = Channel(served, parts.connection(), parts.clock, parts.limits, now=0.0)
+    channel = Channel(
+        served, parts.connection(), parts.clock, parts.limits, now=0.0, caller=parts.caller()
+    )
     with client, served:
         client.send(GET * REQUESTS)
         channel.handle(select.EPOLLIN, 0.0)
@@ -285,6 +287,24 @@ def test_a_stop_lets_replies_get_through() -> None:
         client.shutdown(socket.SHUT_WR)
         channel.handle(select.EPOLLIN | select.EPOLLRDHUP, 0.0)
         assert channel.closed
+
+
+def test_a_stop_of_a_client_that_has_gone_closes_at_once() -> None:
+    with slow_client() as (client, channel):
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.close()  # with a reset
+        channel.stop(0.0)
+        assert channel.closed
+
+
+def test_a_client_that_takes_nothing_gets_no_more_time() -> None:
+    with slow_client() as (_, channel):
+        now = 0.0
+        while channel.since == now:  # the kernel takes some of what is left
+            now += 1
+            channel.handle(select.EPOLLOUT, now)
+        assert channel.since == now - 1
+        assert channel.interest & select.EPOLLOUT
 
 
 def queued(channel: Channel) -> int:
@@ -514,6 +534,61 @@ async def test_a_client_that_cannot_be_admitted_is_hung_up_on_alone(
     assert str(fault) in caplog.text
 
 
+async def test_a_client_that_meets_a_fault_is_dropped_alone(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("broken")
+
+    async with running() as server:
+        served, dropped = await server.connect(), await server.connect()
+        with monkeypatch.context() as failing:
+            failing.setattr(Channel, "handle", fail)
+            await dropped.send_all(GET)
+            with pytest.raises(trio.BrokenResourceError):  # its request was never read: a reset
+                await read_all(dropped)
+        await served.send_all(GET)
+        await read_reply(served)
+        assert server.counters.status().connections == 1
+    assert "a connection was dropped by a fault in the server" in caplog.messages
+
+
+async def test_a_client_that_went_before_it_was_accepted_costs_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    gone = [True]
+
+    def accept(sock: socket.socket) -> tuple[socket.socket, Any]:
+        if gone:
+            gone.clear()
+            raise ConnectionAbortedError(errno.ECONNABORTED, os.strerror(errno.ECONNABORTED))
+        return real_accept(sock)
+
+    real_accept = socket.socket.accept
+    async with running() as server:
+        monkeypatch.setattr(socket.socket, "accept", accept)
+        client = await server.connect()
+        await client.send_all(GET)
+        await read_reply(client)
+        assert not gone
+
+
+async def test_an_event_of_a_client_that_just_made_room_is_dropped() -> None:
+    async with running(replace(LOOPBACK, limits=Limits(connections=1))) as server:
+        with socket.create_connection(("127.0.0.1", server.port)) as first:
+            while not server.counters.status().connections:
+                await trio.lowlevel.checkpoint()
+            # The server then finds both events at once, that of the listening socket first.
+            with socket.create_connection(("127.0.0.1", server.port)) as second:
+                first.sendall(GET)
+                second.sendall(GET)
+                while not server.counters.status().requests:
+                    await trio.lowlevel.checkpoint()
+                with pytest.raises(ConnectionResetError):
+                    first.recv(1)
+                assert second.recv(65536).startswith(b"HTTP/1.1 200 OK")
+
+
 async def test_a_client_that_epoll_does_not_take_leaves_nothing_behind(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -679,7 +754,13 @@ async def test_a_stamp_that_comes_late_is_taken_and_wakes_the_server_once() -> N
     served.settimeout(0)
     parts = Parts()
     channel = Channel(
-        served, parts.connection(), parts.clock, parts.limits, now=0.0, departures=True
+        served,
+        parts.connection(),
+        parts.clock,
+        parts.limits,
+        now=0.0,
+        caller=parts.caller(),
+        departures=True,
     )
     with client, served, select.epoll() as epoll:
         epoll.register(served.fileno(), channel.interest)

@@ -55,3 +55,11 @@ def test_hosts_that_clients_make_up_do_not_fill_the_memory() -> None:
     kept = [time.template(str(number)) for number in range(1000)]
     assert templates[0] is kept[0]
     assert templates[-1] is not kept[-1]
+
+
+def test_messages_to_hosts_that_clients_make_up_do_not_fill_the_memory_either() -> None:
+    time = Parts().context().time
+    messages = [time.message(str(number)) for number in range(1000)]
+    kept = [time.message(str(number)) for number in range(1000)]
+    assert messages[0] is kept[0]
+    assert messages[-1] is not kept[-1]

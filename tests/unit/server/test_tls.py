@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import socket
 import ssl
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,10 +21,12 @@ from tests.unit.server.parts import T0, Parts, answer
 from tests.unit.server.test_limits import drip
 from tests.unit.server.test_sockets import GET, LOOPBACK, Running, running
 from tests.unit.server.test_websocket import UPGRADE, close_code, frame
+from webntpd.clock.clocks import SystemClock
 from webntpd.protocol.wire import INTERLEAVED_SUBPROTOCOL, parse_reply
-from webntpd.server import ServerError, ServerParameters, serve
-from webntpd.server.credentials import TICKET_KEY_LIFE, Credentials
+from webntpd.server import Counters, ServerError, ServerParameters, serve
+from webntpd.server.credentials import TICKET_KEY_LIFE, Credentials, Pem
 from webntpd.server.parameters import Limits
+from webntpd.server.server import Server
 from webntpd.server.tls import TlsConnection
 
 CA = trustme.CA()
@@ -440,3 +443,34 @@ async def test_a_handshake_that_drips_is_given_up(
     async with running(parameters) as server:
         patience = await drip(server, hello, mock_clock)
     assert patience < min(len(hello), Limits().request_time + 3)
+
+
+def test_half_a_request_is_answered_once_the_other_half_has_come(credentials: Credentials) -> None:
+    peer = Peer(credentials)
+    assert peer.ask(GET[:20]) == b""
+    assert peer.ask(GET[20:]).startswith(b"HTTP/1.1 200 OK")
+
+
+def test_a_server_without_tls_has_no_certificate_to_renew() -> None:
+    server = Server(LOOPBACK, SystemClock(), lambda: None, counters=Counters())
+    server.use(Pem(b"", None))
+    assert server.pem is None
+    assert not server.renew()
+
+
+async def test_a_port_that_is_taken_leaves_the_other_ports_free(certificate: Path) -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as taken,
+        socket.create_server(("127.0.0.1", 0)) as free,
+    ):
+        busy, port = taken.getsockname()[1], free.getsockname()[1]
+        free.close()
+        parameters = replace(
+            LOOPBACK,
+            listen=(f"127.0.0.1:{port}",),
+            listen_tls=(f"127.0.0.1:{busy}",),
+            certificate=certificate,
+        )
+        with pytest.raises(ServerError, match="address already in use"):
+            await serve(parameters, SystemClock(), lambda: None, counters=Counters())
+        socket.create_server(("127.0.0.1", port)).close()

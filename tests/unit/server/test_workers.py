@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 import trio
@@ -78,12 +79,13 @@ async def test_workers_serve_and_are_counted_and_replaced_and_stop(
 
 
 @asynccontextmanager
-async def supervised(supervision: Supervision) -> AsyncIterator[int]:
+async def supervised(supervision: Supervision, **changes: Any) -> AsyncIterator[int]:
     """Run two workers under this supervision; yield the port."""
-    listeners = await listen(TWO.listen, copies=2)
+    parameters = replace(TWO, **changes)
+    listeners = await listen(parameters.listen, copies=2)
     clock = ShiftedClock(SHIFT)
     workers = Workers(
-        TWO,
+        parameters,
         clock,
         lambda: None,
         lambda: None,
@@ -159,6 +161,31 @@ async def test_a_worker_that_cannot_be_started_is_tried_again(
                     served = await sync_at(port)
     fault = "server worker 0 cannot be started: No such file or directory; restarting it in 0.01 s"
     assert fault in caplog.messages  # trio starts the two workers in any order
+    assert children() == before
+
+
+async def test_a_worker_for_which_there_is_no_thread_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def refuse(*_: object, **__: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(trio, "run_process", refuse)
+    async with supervised(Supervision(Backoff(first=0.01, last=0.05))):
+        while len(caplog.messages) < 2:  # noqa: ASYNC110 - logging has no event
+            await trio.sleep(0.01)
+    fault = "server worker 0 cannot be started: can't start new thread; restarting it in 0.01 s"
+    assert fault in caplog.messages
+
+
+async def test_a_worker_that_does_not_stop_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    deaf = "import time; print('ready', flush=True); time.sleep(1000)"
+    monkeypatch.setattr(workers, "COMMAND", (sys.executable, "-c", deaf))
+    monkeypatch.setattr(workers, "PERIOD", 0.01)
+    before = children()
+    async with supervised(Supervision(), grace=0.01):
+        while len(children() - before) < 2:  # noqa: ASYNC110 - the kernel does not tell us
+            await trio.sleep(0.01)
     assert children() == before
 
 
@@ -298,7 +325,7 @@ async def test_a_new_log_level_reaches_a_worker(caplog: pytest.LogCaptureFixture
     worker = Worker(Task(LOOPBACK, ShiftedClock(SHIFT), update, (), fast_paths=True))
     assert logging.getLogger().level == logging.WARNING
 
-    async def messages() -> AsyncIterator[object]:
+    async def messages() -> AsyncIterator[Update]:
         yield replace(update, log_level=logging.DEBUG)
 
     await worker.run(messages())

@@ -1,9 +1,11 @@
+from dataclasses import replace
+
 import pytest
 
 from tests.unit.builders import STEADY, WALL_NS, estimate, ns, report, track, x_ns
 from webntpd.ntp.actions import PeerReport
 from webntpd.ntp.estimates import Estimate, Frequency, NoEstimate, Tally, Verdict
-from webntpd.status.snapshot import PeerStatus, Status
+from webntpd.status.snapshot import PeerStatus, ServerStatus, Status
 from webntpd.status.summary import summary
 
 ESTIMATE = Estimate(
@@ -73,3 +75,10 @@ def test_a_peer_sees_a_frequency_once_it_has_a_line() -> None:
 
 def test_a_peer_is_reachable_if_any_of_the_last_eight_polls_was_answered() -> None:
     assert status(ESTIMATE, report("a", reach=0o200), report("b", reach=0)).reachable == 1
+
+
+def test_a_daemon_that_only_serves_has_a_server_but_no_peer_and_no_estimate() -> None:
+    serving = replace(status(NoEstimate.NO_PEER), server=ServerStatus())
+    assert serving.serves_only
+    assert not replace(serving, server=None).serves_only
+    assert not replace(serving, verdict=status(ESTIMATE).verdict).serves_only
