@@ -136,7 +136,7 @@ class _Connection:
         return self._stream.received > 0
 
     def is_stale(self) -> bool:
-        """Whether the connection can carry no other request: it is closed, or sent unasked bytes."""
+        """Whether the connection can carry no more: it is closed, or sent unasked bytes."""
         return self._http.is_closed() or self._link.stamped.is_readable()
 
     async def request(

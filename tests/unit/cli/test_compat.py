@@ -204,7 +204,7 @@ def test_the_last_line_is_of_the_server_with_the_least_delay(
 def test_a_server_that_has_neither_estimate_nor_failure_has_no_line(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    show(Survey((Answer(peer_from({"url": "http://a/"})),), None), SystemClock())
+    show(Survey((Finding(peer_from({"url": "http://a/"})),), None), SystemClock())
     assert capsys.readouterr().out == ""
 
 
