@@ -8,13 +8,11 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple, Protocol, TypeVar
 
-from webntpd.ntp.readings import NS_PER_S
+from webntpd.ntp.readings import MAX_SLEW, NS_PER_S
 
 CLOSE_PAIR_NS = 1_000
 """Readings of two clocks this close count as one instant, ns; 200 are usual."""
 PAIR_ATTEMPTS = 3
-MAX_SLEW = 0.1
-"""More than the largest rate at which any consumer slews, s/s: chrony's is 0.083333."""
 
 logger = logging.getLogger(__name__)
 

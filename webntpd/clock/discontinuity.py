@@ -16,8 +16,8 @@ from enum import StrEnum
 
 import trio
 
-from webntpd.clock.clocks import MAX_SLEW, Clock, tightest
-from webntpd.ntp.readings import NS_PER_S
+from webntpd.clock.clocks import Clock, tightest
+from webntpd.ntp.readings import MAX_SLEW, NS_PER_S
 
 ALLOWANCE_NS = 100_000
 """Two clocks may part by this, because they are read one after the other, ns."""

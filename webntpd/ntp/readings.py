@@ -13,6 +13,13 @@ from enum import IntEnum, StrEnum
 
 NS_PER_S = 1_000_000_000
 
+SLEW_DIVISOR = 10
+"""Slewing makes a wall-clock interval and the same RAW interval differ by less than this part of
+either: chrony, the fastest of all consumers, slews by 83 334 ppm at most, and 1 / 0.916666 is
+1.0909."""
+MAX_SLEW = 1 / SLEW_DIVISOR
+"""The same limit as a rate, s/s."""
+
 
 class Leap(IntEnum):
     """Warning of a leap second at the end of the current day; values as SHM and SOCK have them."""

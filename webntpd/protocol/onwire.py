@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 
 from webntpd.ntp.readings import (
     NS_PER_S,
+    SLEW_DIVISOR,
     Formula,
     Provenance,
     Reading,
@@ -43,10 +44,9 @@ _SERVER_PRECISION = {
     Formula.INTERLEAVED: 1e-6,
 }
 
-# How far wall and RAW time may part during an exchange without a step: the stamps of both are read
-# one after the other, and a consumer slews the wall clock by less than a tenth.
+# How far wall and RAW time may part during an exchange without a step or a slew: the stamps of both
+# are read one after the other.
 _STEP_NS = 100_000
-_SLEW_DIVISOR = 10
 
 # A claimed delay below half of the kernel's least round trip, less 1 ms, cannot be: the route may
 # have become somewhat shorter since, and the kernel's figure has some of the server's delays in it.
@@ -159,7 +159,7 @@ def _check_own_clocks(t1: Stamp, t4: Stamp) -> None:
     if raw_ns < 0:
         raise Rejected(Rejection.DISORDERED, f"the reply came {-raw_ns} ns before the request left")
     parted_ns = t4.wall_ns - t1.wall_ns - raw_ns
-    allowed_ns = _STEP_NS + raw_ns // _SLEW_DIVISOR + t1.doubt_ns + t4.doubt_ns
+    allowed_ns = _STEP_NS + raw_ns // SLEW_DIVISOR + t1.doubt_ns + t4.doubt_ns
     if abs(parted_ns) > allowed_ns:
         raise Rejected(
             Rejection.STEPPED, f"the local clock was set by about {parted_ns} ns meanwhile"

@@ -24,17 +24,13 @@ from typing import NamedTuple
 import trio
 
 from webntpd.clock.clocks import Clock, Pair, read_pair
-from webntpd.ntp.readings import Stamp, StampSource
+from webntpd.ntp.readings import SLEW_DIVISOR, Stamp, StampSource
 from webntpd.sockets import stamps
 
 RECEIVE_SIZE = 16384  # bytes of one read where the caller names no number; a TLS record's maximum
 
 MAX_DEPARTURES = 16
 """Kernel stamps of departures that are kept; older ones are dropped."""
-
-SLEW_DIVISOR = 10
-"""A RAW interval differs from the same wall-clock interval by less than this part of the latter:
-chrony, the fastest of all consumers, slews by 83 334 ppm at most, and 1 / 0.916666 is 1.0909."""
 
 CARRY_TOLERANCE_NS = 4_000
 """A carried stamp may err by this to the wrong side if slews cancel each other around it, ns.

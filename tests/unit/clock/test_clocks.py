@@ -7,13 +7,13 @@ import pytest
 
 from webntpd.clock.clocks import (
     CLOSE_PAIR_NS,
-    MAX_SLEW,
     PAIR_ATTEMPTS,
     ShiftedClock,
     SystemClock,
     measured_precision,
     read_pair,
 )
+from webntpd.ntp.readings import MAX_SLEW
 
 
 def test_raw_goes_on_and_is_not_steered() -> None:
