@@ -13,8 +13,8 @@ from tests.docs.test_documents import DOCUMENTS
 from tests.system.harness import ROOT
 from webntpd.cli.arguments import Exit, make_parser
 from webntpd.config.document import ENV_DELIMITER, ENV_PREFIX
+from webntpd.config.document import SECTIONS as KEYS
 from webntpd.config.document import Document as Configuration
-from webntpd.config.faults import KEYS
 
 SECTIONS = set(Configuration.model_fields)
 ALL_KEYS = {key for section in KEYS.values() for key in section.model_fields}

@@ -10,8 +10,8 @@ import pytest
 from webntpd.cli import commands
 from webntpd.cli.arguments import LOOKS
 from webntpd.cli.main import main
+from webntpd.config.document import SECTIONS as KEYS
 from webntpd.config.document import Document
-from webntpd.config.faults import KEYS
 
 COMMANDS = (*commands.COMMANDS, *LOOKS)
 ROOT = Path(__file__).parent.parent.parent

@@ -15,7 +15,7 @@ from types import ModuleType
 import pytest
 
 from webntpd.config.access import HIDDEN
-from webntpd.config.document import DEFAULT_SOCK
+from webntpd.refclock.base import SockParameters
 
 ROOT = Path(__file__).parent.parent.parent
 UNITS = ROOT / "systemd"
@@ -81,7 +81,8 @@ def test_memory_and_tasks_are_bounded(unit: str) -> None:
 
 def test_the_drop_in_for_chrony_hands_the_default_socket_over() -> None:
     assert (
-        f"hand-over-socket {DEFAULT_SOCK} " in (UNITS / "chrony.service.d/webntpd.conf").read_text()
+        f"hand-over-socket {SockParameters().path} "
+        in (UNITS / "chrony.service.d/webntpd.conf").read_text()
     )
 
 

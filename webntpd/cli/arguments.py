@@ -90,7 +90,13 @@ def make_parser() -> argparse.ArgumentParser:
         help=f"the time between two; default: {DEFAULT_INTERVAL:g}",
     )
     _add_serve(command("serve", "Run a WebNTP server, without a configuration file", SERVE))
-    _add_config(command("check-config", "Check the configuration", CHECK))
+    check = command("check-config", "Check the configuration", CHECK)
+    _add_config(check)
+    check.add_argument(
+        "--schema",
+        action="store_true",
+        help="print the JSON Schema of the configuration, for editors, and check nothing",
+    )
     consumer = command("consumer-config", "Print what the clock's daemon must be told", CONSUMER)
     consumer.add_argument("consumer", choices=[*map(str, Consumer)], metavar="CONSUMER")
     _add_config(consumer)

@@ -30,6 +30,7 @@ from webntpd.cli.terminal import LiveView, Progress
 from webntpd.clock.clocks import Clock, ShiftedClock, SystemClock
 from webntpd.config import Config, ConfigError, load, load_to_run, notes, peer_from, server_from
 from webntpd.config.access import check_files
+from webntpd.config.document import json_schema
 from webntpd.daemon.supervisor import run_daemon
 from webntpd.exchange.resolver import Resolver
 from webntpd.names import CONFIG_VARIABLE, DEFAULT_CONFIG, LOG_FORMAT_VARIABLE, Consumer
@@ -170,6 +171,9 @@ def query(arguments: argparse.Namespace) -> int:
 
 
 def check_config(arguments: argparse.Namespace) -> int:
+    if arguments.schema:
+        print(json.dumps(json_schema(), indent=2))
+        return Exit.OK
     path = config_path(arguments)
     config = load_to_run(path)
     user, faults = check_files(config, path or DEFAULT_CONFIG)

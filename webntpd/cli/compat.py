@@ -22,7 +22,6 @@ from webntpd.cli.survey import Survey, survey
 from webntpd.cli.terminal import hang_up, output_fault
 from webntpd.clock.clocks import Clock, SystemClock
 from webntpd.config import Config, ConfigError, PeerSpec, peer_from
-from webntpd.config.document import DEFAULT_LEAP_URL
 from webntpd.exchange.leaplist import LeapSource
 from webntpd.ntp.estimates import Publication
 from webntpd.ntp.readings import NS_PER_S
@@ -96,7 +95,7 @@ def make_parser() -> argparse.ArgumentParser:
     switch("allow-cross-origin", meaning="let web pages of others ask")
     path = "leap-seconds.list"
     flag("leap-second-path", type=Path, default=Path(path), metavar="FILE", help="where it is kept")
-    flag("leap-second-url", default=DEFAULT_LEAP_URL, metavar="URL", help="where it comes from")
+    flag("leap-second-url", default=LeapSource().url, metavar="URL", help="where it comes from")
     switch("version", meaning="show the version")
     switch("help", "h", meaning="show this help")
     parser.add_argument("urls", nargs="*", metavar="URL")

@@ -12,7 +12,6 @@ from decimal import ROUND_CEILING, Context
 from typing import Any
 
 from webntpd.config import Config, PeerSpec, RefclockSpec
-from webntpd.config.document import DEFAULT_SOCK
 from webntpd.names import Consumer
 from webntpd.refclock.base import ShmParameters, SockParameters
 
@@ -268,7 +267,7 @@ def ntpd_rs(source: ConsumerSource) -> Iterator[str]:
     """No key is right for every version: 1.4 does not know `precision`, 1.5 and later warn."""
     match source.spec.parameters:
         # ntpd-rs panics on the default path: it cannot make chrony's socket.
-        case SockParameters(path) if path != DEFAULT_SOCK:
+        case SockParameters(path) if path != SockParameters().path:
             precision = max(source.precision, LEAST_NTPD_RS_PRECISION)
             variance = f"measurement_noise_estimate = {precision**2:g}"
             yield f"# {source.basis}"

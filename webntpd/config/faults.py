@@ -11,51 +11,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from webntpd.config.document import (
-    ENV_DELIMITER,
-    ENV_PREFIX,
-    ControlSection,
-    Document,
-    LeapSection,
-    LogSection,
-    MetricsSection,
-    PeerSection,
-    ServerSection,
-    ShmSection,
-    SockSection,
-    StateSection,
-    StatisticsSection,
-    SystemSection,
-)
+from webntpd.config.document import ARRAYS, ENV_DELIMITER, ENV_PREFIX, OUTPUTS, SECTIONS, Document
 from webntpd.names import CONFIG_VARIABLE, LOG_FORMAT_VARIABLE
 
-KEYS: Mapping[str, type[BaseModel]] = {
-    "peer": PeerSection,
-    "shm": ShmSection,
-    "sock": SockSection,
-    "system": SystemSection,
-    "server": ServerSection,
-    "leap": LeapSection,
-    "state": StateSection,
-    "statistics": StatisticsSection,
-    "metrics": MetricsSection,
-    "control": ControlSection,
-    "log": LogSection,
-}
-"""The keys of each section, and of each type of refclock: pydantic puts that into the location."""
 REMOVED: Mapping[tuple[str, str], str] = {}
 """The advice for each removed key, by section (or type of refclock) and key.
 
 A key that is removed or renamed gets an entry here.
 """
-ARRAYS = ("peer", "refclock")
-"""The sections that may be given several times, as `[[peer]]`."""
 OUTPUT = "refclock"
-OUTPUTS = ("shm", "sock")
-"""The types of a refclock."""
 POLLS = ("minpoll", "maxpoll")
 INTERVALS = range(20, 2**17 + 1)
 """Values of a poll that are probably meant as seconds, and not as a power of two."""
@@ -186,7 +153,16 @@ def unknown_variables() -> Iterator[str]:
     for name in sorted(os.environ):
         upper = name.upper()
         if upper.startswith(ENV_PREFIX) and _section_of(upper) not in known:
-            yield f"environment: {name}: unknown{_suggestion(_section_of(upper), known)}"
+            yield f"environment: {name}: unknown{_suggestion_for(upper, known)}"
+
+
+def _suggestion_for(variable: str, known: set[str]) -> str:
+    """The nearest variable: the misspelt section with the rest of the name, or a whole name."""
+    section, delimiter, key = variable.partition(ENV_DELIMITER)
+    near = _nearest(
+        section.removeprefix(ENV_PREFIX), {each.removeprefix(ENV_PREFIX) for each in known}
+    )
+    return f"; did you mean {ENV_PREFIX}{near}{delimiter}{key}?" if near else ""
 
 
 def _section_of(variable: str) -> str:
@@ -240,7 +216,9 @@ def _stands_above_its_section(details: ErrorDetails) -> bool:
 
 def _owners(name: str, but: str = "") -> str:
     """The sections that have this key, in the file's notation, except the section `but`."""
-    sections = (_section_with(owner) for owner, keys in KEYS.items() if name in keys.model_fields)
+    sections = (
+        _section_with(owner) for owner, keys in SECTIONS.items() if name in keys.model_fields
+    )
     return " or ".join(str(Key(each)) for each in dict.fromkeys(sections) if each != but)
 
 
@@ -250,18 +228,23 @@ def _section_with(owner: str) -> str:
 
 def _unknown(location: Location) -> str:
     if len(location) == 1:
-        return f"unknown section{_suggestion(str(location[0]), set(Document.model_fields))}"
+        near = _nearest(str(location[0]), set(Document.model_fields))
+        return f"unknown section; did you mean {Key(near)}?" if near else "unknown section"
     *_, owner, name = (part for part in location if isinstance(part, str))
     if advice := REMOVED.get((owner, name)):
         return f"this key was removed: {advice}"
     if owners := _owners(name, but=_section_with(owner)):
         return f"unknown key here: it belongs in {owners}"
-    return f"unknown key{_suggestion(name, set(KEYS[owner].model_fields))}"
+    return f"unknown key{_suggestion(name, set(SECTIONS[owner].model_fields))}"
 
 
 def _suggestion(name: str, known: set[str]) -> str:
-    near = difflib.get_close_matches(name, sorted(known), n=1)
-    return f"; did you mean {near[0]}?" if near else ""
+    near = _nearest(name, known)
+    return f"; did you mean {near}?" if near else ""
+
+
+def _nearest(name: str, known: set[str]) -> str | None:
+    return next(iter(difflib.get_close_matches(name, sorted(known), n=1)), None)
 
 
 def _printable(name: str) -> str:

@@ -3,12 +3,12 @@
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
 from pydantic import ValidationError
 from pydantic_settings import SettingsConfigDict
 
-from webntpd.config.document import Document, PeerSection, Section, ServerSection, ShmSection
+from webntpd.config.document import SECTIONS, Document
 from webntpd.config.faults import (
     ConfigError,
     Key,
@@ -28,10 +28,9 @@ from webntpd.config.parameters import (
     peer_spec,
     server_parameters,
 )
+from webntpd.config.sections import Section
 from webntpd.names import DEFAULT_CONFIG
 from webntpd.server import ServerParameters
-
-SectionT = TypeVar("SectionT", bound=Section)
 
 
 def load(path: Path | None = None) -> Config:
@@ -69,24 +68,24 @@ def notes(config: Config) -> Iterator[str]:
 
 def peer_from(keys: Mapping[str, object]) -> PeerSpec:
     """The peer of a command line; a None stands for a key that was not given."""
-    return peer_spec(_section(PeerSection, keys))
+    return peer_spec(_section("peer", keys))
 
 
 def server_from(keys: Mapping[str, object]) -> ServerParameters | None:
     """The server of a command line, as peer_from()."""
-    return server_parameters(_section(ServerSection, keys))
+    return server_parameters(_section("server", keys))
 
 
-def _section(model: type[SectionT], keys: Mapping[str, object]) -> SectionT:
-    given = {name: value for name, value in keys.items() if value is not None}
+def _section(name: str, keys: Mapping[str, object]) -> Section:
+    given = {key: value for key, value in keys.items() if value is not None}
     try:
-        return model.model_validate(given)
+        return SECTIONS[name].model_validate(given)
     except ValidationError as error:
         raise ConfigError(section_faults(error)) from error
 
 
-def _read(path: Path, *, must_exist: bool) -> Document:
-    class File(Document):
+def _read(path: Path, *, must_exist: bool) -> Any:
+    class File(Document):  # type: ignore[misc]
         model_config = SettingsConfigDict(toml_file=path)
 
     faults = list(unknown_variables())
@@ -110,14 +109,14 @@ def _read(path: Path, *, must_exist: bool) -> Document:
     return document
 
 
-def _contradictions(document: Document, path: Path) -> Iterator[str]:
+def _contradictions(document: Any, path: Path) -> Iterator[str]:
     """What no section can see by itself."""
     names = [peer_name(peer) for peer in document.peer]
     for index in _repeated(names):
         key = Key("peer", index, "name")
         yield line(path, key, f"another peer has the name {names[index]!r}")
     outputs = [
-        ("unit", each.unit) if isinstance(each, ShmSection) else ("path", each.path)
+        ("unit", each.unit) if each.type == "shm" else ("path", each.path)
         for each in document.refclock
     ]
     for index in _repeated(outputs):

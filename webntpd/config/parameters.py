@@ -1,29 +1,27 @@
 """What the daemon is told: the document's sections made into the parameters of each part."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
-from webntpd.config.document import (
-    DEFAULT_LEAP_CACHE,
-    DEFAULT_LEAP_FILE,
-    DEFAULT_MAXPOLL,
-    DEFAULT_MINPOLL,
-    KINDS,
-    Document,
-    PeerSection,
-    ServerSection,
-    ShmSection,
-    SockSection,
-    StatisticsSection,
-    user_number,
-)
+from webntpd.config.document import DEFAULT_LEAP_FILE
+from webntpd.config.forms import KINDS
+from webntpd.config.sections import parameters_from
 from webntpd.exchange.base import ExchangeParameters
 from webntpd.exchange.leaplist import LeapSource
+from webntpd.names import Kind
 from webntpd.ntp.parameters import PeerParameters, SystemParameters
 from webntpd.refclock.base import RefclockParameters, ShmParameters, SockParameters
 from webntpd.server import Limits, ServerParameters
 from webntpd.statistics.files import StatisticsParameters
+
+DEFAULT_MINPOLL = {Kind.HTTP: 6, Kind.WEBSOCKET: 4, Kind.TIME_HEADER: 6}
+"""log2 s. A message on an open WebSocket costs a server less than a request."""
+DEFAULT_MAXPOLL = 6
+"""log2 s. Consumers are configured with no less, so that none of them starves."""
+REFCLOCKS: Mapping[str, type[RefclockParameters]] = {"shm": ShmParameters, "sock": SockParameters}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +56,7 @@ class Config:
     system: SystemParameters = field(default_factory=SystemParameters)
     server: ServerParameters | None = None
     leap_file: Path = DEFAULT_LEAP_FILE
-    leap_source: LeapSource = field(default=LeapSource("", DEFAULT_LEAP_CACHE))
+    leap_source: LeapSource = field(default=LeapSource(""))
     control: Path | None = None
     state: Path | None = None
     statistics: StatisticsParameters | None = None
@@ -66,17 +64,21 @@ class Config:
     log_level: str = "info"
 
 
-def config_of(document: Document) -> Config:
+def config_of(document: Any) -> Config:
+    """What the daemon is told by a whole document."""
     return Config(
-        peers=tuple(peer_spec(peer) for peer in document.peer),
+        peers=tuple(map(peer_spec, document.peer)),
         refclocks=tuple(
-            RefclockSpec(refclock_parameters(each), each.peer) for each in document.refclock
+            RefclockSpec(parameters_from(each, REFCLOCKS[each.type]), each.peer)
+            for each in document.refclock
         ),
-        system=SystemParameters(minimum_agreeing=document.system.minimum_agreeing),
+        system=parameters_from(document.system, SystemParameters),
         server=server_parameters(document.server),
         leap_file=document.leap.file,
-        leap_source=LeapSource(document.leap.url, document.leap.cache),
-        statistics=statistics_parameters(document.statistics),
+        leap_source=parameters_from(document.leap, LeapSource),
+        statistics=None
+        if document.statistics.directory is None
+        else parameters_from(document.statistics, StatisticsParameters),
         metrics=document.metrics.listen,
         state=Path(document.state.file) if document.state.file else None,
         control=Path(document.control.socket) if document.control.socket else None,
@@ -84,75 +86,31 @@ def config_of(document: Document) -> Config:
     )
 
 
-def peer_name(peer: PeerSection) -> str:
-    return peer.url if peer.name is None else peer.name
+def peer_name(peer: Any) -> str:
+    name: str = peer.url if peer.name is None else peer.name
+    return name
 
 
-def peer_spec(peer: PeerSection) -> PeerSpec:
+def peer_spec(peer: Any) -> PeerSpec:
     kind = peer.kind or KINDS[urlsplit(peer.url).scheme][0]
-    minpoll, maxpoll = _poll_range(peer, DEFAULT_MINPOLL[kind])
+    minpoll, maxpoll = _poll_range(peer.minpoll, peer.maxpoll, DEFAULT_MINPOLL[kind])
     return PeerSpec(
-        exchange=ExchangeParameters(
-            url=peer.url,
-            kind=kind,
-            timeout=peer.timeout,
-            proxy=peer.proxy,
-            ca_file=peer.ca_file,
-            accept_date=peer.accept_date,
-            allow_unsynchronised=peer.allow_unsynchronised,
-            interleaved=peer.interleaved,
-            kernel_timestamps=peer.kernel_timestamps,
-        ),
-        peer=PeerParameters(
-            name=peer_name(peer),
-            minpoll=minpoll,
-            maxpoll=maxpoll,
-            burst=peer.burst,
-            iburst=peer.iburst,
-            burst_interval=peer.burst_interval,
-            prefer=peer.prefer,
-            noselect=peer.noselect,
-            root_delay=peer.root_delay,
-            root_dispersion=peer.root_dispersion,
-            smear=peer.smear,
+        parameters_from(peer, ExchangeParameters, kind=kind),
+        parameters_from(
+            peer, PeerParameters, name=peer_name(peer), minpoll=minpoll, maxpoll=maxpoll
         ),
     )
 
 
-def _poll_range(peer: PeerSection, default_minpoll: int) -> tuple[int, int]:
-    """What is given stands; a default gives way to it."""
-    maxpoll = max(DEFAULT_MAXPOLL, peer.minpoll or 0) if peer.maxpoll is None else peer.maxpoll
-    minpoll = min(default_minpoll, maxpoll) if peer.minpoll is None else peer.minpoll
-    return minpoll, maxpoll
+def _poll_range(minpoll: int | None, maxpoll: int | None, default_minpoll: int) -> tuple[int, int]:
+    """A key that is given stands, and a default gives way to it."""
+    if maxpoll is None:
+        maxpoll = max(DEFAULT_MAXPOLL, minpoll or 0)
+    return (min(default_minpoll, maxpoll) if minpoll is None else minpoll), maxpoll
 
 
-def refclock_parameters(section: ShmSection | SockSection) -> RefclockParameters:
-    if isinstance(section, ShmSection):
-        return ShmParameters(section.unit, frozenset(map(user_number, section.owners)))
-    return SockParameters(section.path)
-
-
-def server_parameters(section: ServerSection) -> ServerParameters | None:
-    if not section.listen and not section.listen_tls:
+def server_parameters(server: Any) -> ServerParameters | None:
+    """The server, None without an address."""
+    if not server.listen and not server.listen_tls:
         return None
-    origins = section.allow_cross_origin
-    return ServerParameters(
-        listen=tuple(section.listen),
-        allow_cross_origin=tuple(origins) if isinstance(origins, list) else origins,
-        local=section.local,
-        max_error=section.max_error,
-        listen_tls=tuple(section.listen_tls),
-        certificate=section.certificate,
-        key=section.key,
-        require_sync=section.require_sync,
-        kernel_timestamps=section.kernel_timestamps,
-        trusted_proxies=tuple(section.trusted_proxies),
-        workers=section.workers,
-        limits=Limits(**section.model_dump(include=set(Limits.__dataclass_fields__))),
-    )
-
-
-def statistics_parameters(section: StatisticsSection) -> StatisticsParameters | None:
-    if section.directory is None:
-        return None
-    return StatisticsParameters(section.directory, section.days)
+    return parameters_from(server, ServerParameters, limits=parameters_from(server, Limits))

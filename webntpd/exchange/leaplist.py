@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Annotated
 
 import httpx
 import trio
@@ -20,6 +21,7 @@ from webntpd.clock.clocks import SystemClock
 from webntpd.exchange.base import ExchangeParameters
 from webntpd.exchange.dial import Dialer
 from webntpd.exchange.httpclient import Answer, HttpClient
+from webntpd.keys import SAME, Form, Help
 from webntpd.leap.list import LeapError, LeapList, parse_leap_list
 from webntpd.names import Kind
 from webntpd.ntp.readings import NS_PER_S, LeapNotice, Rejection
@@ -60,10 +62,18 @@ class RefusedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class LeapSource:
-    """The URL of newer lists, empty for none, and the file that keeps a downloaded list."""
+    """The URL of newer lists (none are fetched if it is empty), and the file that keeps them."""
 
-    url: str
-    cache: Path
+    url: Annotated[
+        str,
+        Form.LIST_URL,
+        Help(
+            "Where a newer list is fetched from, once a day while the one at hand has expired or is"
+            " about to, and the file that keeps it. Only a whole list that agrees with the history"
+            " is taken. With an empty url nothing is fetched."
+        ),
+    ] = "https://hpiers.obspm.fr/iers/bul/bulc/ntp/leap-seconds.list"
+    cache: Annotated[Path, SAME] = Path("/var/lib/webntpd/leap-seconds.list")
 
 
 def newest_leap_list(

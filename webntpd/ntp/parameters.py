@@ -1,7 +1,9 @@
 """How a peer is polled and how the peers are voted on: the configuration of the pure part."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
+from webntpd.keys import SAME, Count, Distance, Duration, Form, Help, Poll, Positive
 from webntpd.ntp.readings import Smear
 
 MAXDIST = 1.5
@@ -15,32 +17,70 @@ MAXDISP of empty filter stages keeps the distance above MAXDIST until there are 
 
 @dataclass(frozen=True, slots=True)
 class PeerParameters:
-    """How one peer is polled. `minpoll` and `maxpoll` are log2 seconds, the rest seconds.
+    """How one peer is polled. `minpoll` and `maxpoll` are log2 seconds, the rest seconds."""
 
-    `burst` is the number of exchanges a poll, `iburst` the number when the peer is unreachable
-    at the start of a poll (1 for none), `burst_interval` the time between two of them.
-    """
-
-    name: str
-    minpoll: int = 4
-    maxpoll: int = 6
-    burst: int = 4
-    iburst: int = 8
-    burst_interval: float = 2.0
-    prefer: bool = False
-    noselect: bool = False
-    root_delay: float = 0.0
-    root_dispersion: float = 0.0
-    smear: Smear = Smear.NONE
+    name: Annotated[
+        str,
+        Form.NAME,
+        Help(
+            "The name in logs and status, each only once. The default is the URL.",
+            example="wss://time.example.org/",
+        ),
+    ]
+    minpoll: Annotated[
+        Poll,
+        Help(
+            "The least and the greatest time between two polls. minpoll is 4 for ws(s)://, 6 for"
+            " http(s)://. A default gives way to the other key if that is given. The consumer's own"
+            " polls depend on them: see `webntpd consumer-config`.",
+            example=4,
+        ),
+    ] = 4
+    maxpoll: Annotated[Poll, SAME] = 6
+    burst: Annotated[
+        Count,
+        Help(
+            "Samples a poll, samples of a poll when the server has not been reachable, and the time"
+            " between two samples."
+        ),
+    ] = 4
+    iburst: Annotated[Count, SAME] = 8
+    burst_interval: Annotated[Duration, SAME] = 2.0
+    prefer: Annotated[
+        bool,
+        Help(
+            "Follow this one while it is not outvoted; or measure and show it, but never follow it."
+        ),
+    ] = False
+    noselect: Annotated[bool, SAME] = False
+    root_delay: Annotated[
+        Distance,
+        Help(
+            "The server's own distance from true time, where it does not say: they widen the error"
+            " bound."
+        ),
+    ] = 0.0
+    root_dispersion: Annotated[Distance, SAME] = 0.0
+    smear: Annotated[
+        Smear,
+        Help(
+            'How its clock passes a leap second: "none" if it steps as UTC does, or "noon-to-noon"'
+            " if it is smeared evenly from 12 hours before to 12 hours after, as some public"
+            " servers are. With a list of leap seconds (see [leap]) the smear is taken out; without"
+            " one this peer does not vote meanwhile."
+        ),
+    ] = Smear.NONE
 
 
 @dataclass(frozen=True, slots=True)
 class SystemParameters:
-    """How the peers are voted on: `minimum_agreeing` peers that agree are needed to publish.
+    """How the peers are voted on.
 
     `slew` is the largest rate at which RAW itself may be steered, s/s: 0 but for a machine without
     CLOCK_MONOTONIC_RAW.
     """
 
-    minimum_agreeing: int = 1
+    minimum_agreeing: Annotated[
+        Positive, Help("Publish nothing while fewer peers than this agree.")
+    ] = 1
     slew: float = 0.0

@@ -2,8 +2,11 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Annotated, Protocol
 
+from annotated_types import Ge, Le
+
+from webntpd.keys import Form, Help
 from webntpd.ntp.estimates import Publication
 from webntpd.status.snapshot import RefclockStatus
 
@@ -15,15 +18,26 @@ class ShmParameters:
     `owners` are numbers of users: besides root's segment and our own, theirs are used.
     """
 
-    unit: int
-    owners: frozenset[int] = frozenset()
+    unit: Annotated[
+        int, Ge(0), Le(255), Help("Units 0 and 1 need a daemon with root's rights.")
+    ] = 2
+    owners: Annotated[
+        frozenset[Annotated[int, Form.USER]],
+        Help(
+            "More users, by name or number, whose segment is used: for a consumer that makes it as"
+            " its own user. Root's and our own are always used. Any other is refused: its user"
+            " could write a wrong time."
+        ),
+    ] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class SockParameters:
     """A Unix datagram socket that the consumer, chrony or ntpd-rs, has made."""
 
-    path: Path
+    path: Annotated[
+        Path, Form.SOCKET, Help("The path of the socket, as the consumer's configuration has it.")
+    ] = Path("/run/chrony.webntpd.sock")  # /run/chrony is closed to all users but chrony's own
 
 
 RefclockParameters = ShmParameters | SockParameters

@@ -2,6 +2,11 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
+
+from annotated_types import Ge, Le
+
+from webntpd.keys import SAME, Duration, Form, Help, Positive
 
 
 class ServerError(Exception):
@@ -10,62 +15,110 @@ class ServerError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds with defaults that suit a public server. Times are in seconds.
+    """Bounds with defaults that suit a public server. Times are in seconds."""
 
-    `connections` limits the connections that are open at once, `connections_per_address` those of
-    one address. An IPv6 /64 counts as one address. One connection too many closes the longest idle
-    one of the address, /64 or /48 that holds most. An address may send `requests_per_second` in the
-    long run, HTTP requests and WebSocket frames alike, and `request_burst` of them at once. A
-    connection costs one request, which pays for its first one, and a TLS connection costs two.
-    `exempt_loopback` exempts clients on this machine from the limits of an address, since a reverse
-    proxy runs there. `header_size` limits a request line with its header block, bytes.
-
-    `request_time` limits the time for a request to come in, the TLS handshake included, and the
-    time in which a client takes nothing of a reply. `idle_time` limits the silence on a connection.
-    For a WebSocket it should be more than a client's longest poll interval.
-    """
-
-    connections: int = 16384
-    connections_per_address: int = 64
-    requests_per_second: float = 10.0
-    request_burst: int = 100
-    exempt_loopback: bool = True
-    header_size: int = 8192
-    request_time: float = 10.0
-    idle_time: float = 1200.0
+    connections: Annotated[
+        Positive,
+        Help(
+            "Connections open at once, in all and of one address; an IPv6 /64 counts as one. With"
+            " one too many in all, the longest idle one of the address, /64 or /48 that holds most"
+            " is closed."
+        ),
+    ] = 16384
+    connections_per_address: Annotated[Positive, SAME] = 64
+    requests_per_second: Annotated[
+        Duration,
+        Help(
+            "The requests and WebSocket frames of one address: each second in the long run, and at"
+            " once. A connection costs as much as its first request, one with TLS twice that. This"
+            " machine's addresses are exempt from the limits of an address, since a reverse proxy"
+            " sits there."
+        ),
+    ] = 10.0
+    request_burst: Annotated[Positive, SAME] = 100
+    exempt_loopback: Annotated[bool, SAME] = True
+    header_size: Annotated[
+        int,
+        Ge(256),
+        Le(65536),
+        Help(
+            "The largest request line with its headers, bytes; how long a request may take to come"
+            " in, the TLS handshake included, or a reply to be taken; and how long a connection may"
+            " be silent. A WebSocket is silent for a client's whole poll interval."
+        ),
+    ] = 8192
+    request_time: Annotated[Duration, SAME] = 10.0
+    idle_time: Annotated[Duration, SAME] = 1200.0
 
 
 @dataclass(frozen=True, slots=True)
 class ServerParameters:
-    """What to listen on and what to say.
+    """The addresses to listen on, and what to reply.
 
-    `listen` holds addresses: "127.0.0.1:8080", "[::1]:8080", "name:8080", ":8080" for every
-    address, where port 0 takes a free one; "unix:/path"; and "systemd" for the sockets that a
-    socket unit has opened. At those of `listen_tls` TLS is spoken, with `certificate` and `key`,
-    PEM files; the key may be in the certificate's file.
-
-    `allow_cross_origin` lets web pages of every origin read the time, or those of the origins
-    listed. `local` declares the machine's clock good whatever the kernel says of it; `max_error`
-    replaces the kernel's maximum error, s. With `require_sync` nobody is told the time of a clock
-    that is not synchronised. Without `kernel_timestamps` arrivals are read in user space, and
-    departures are not told.
-
-    `trusted_proxies` are addresses or networks whose X-Forwarded-For is believed, and "unix" for
-    what connects by a Unix socket. `grace` is how long a stop waits for replies and WebSocket
-    closes to get through, s. `workers` is the number of processes that serve; with 0 it is done in
-    the caller's own loop.
+    `grace` is how long a stop waits until replies and WebSocket closes are sent, s.
     """
 
-    listen: tuple[str, ...] = ()
-    allow_cross_origin: bool | tuple[str, ...] = False
-    local: bool = False
-    max_error: float | None = None
-    listen_tls: tuple[str, ...] = ()
-    certificate: Path | None = None
-    key: Path | None = None
-    require_sync: bool = False
-    kernel_timestamps: bool = True
-    trusted_proxies: tuple[str, ...] = ()
+    listen: Annotated[
+        tuple[Annotated[str, Form.LISTEN_ADDRESS], ...],
+        Help(
+            'The addresses to listen at, e.g. ["0.0.0.0:8080", "[::]:8080"]. ":8080" is every'
+            ' address. With none there is no server. "unix:/run/webntpd/socket" is a Unix socket,'
+            ' "systemd" what a socket unit has opened.'
+        ),
+    ] = ()
+    listen_tls: Annotated[
+        tuple[Annotated[str, Form.LISTEN_ADDRESS], ...],
+        Help(
+            "The same with TLS, and its certificate and key, in PEM; one file may hold both. After"
+            " a renewal `systemctl reload webntpd` reads them anew, and no connection ends by that."
+        ),
+    ] = ()
+    certificate: Annotated[
+        Annotated[Path, Form.FILE] | None, Help("", example="/etc/webntpd/certificate.pem")
+    ] = None
+    key: Annotated[Annotated[Path, Form.FILE] | None, Help("", example="/etc/webntpd/key.pem")] = (
+        None
+    )
+    allow_cross_origin: Annotated[
+        bool | tuple[Annotated[str, Form.ORIGIN], ...],
+        Help(
+            "May pages of other origins ask? false, true for all, or a list such as"
+            ' ["https://www.example.org"].'
+        ),
+    ] = False
+    local: Annotated[
+        bool, Help("Declare this machine's clock good, whatever the kernel says of it.")
+    ] = False
+    max_error: Annotated[
+        Duration | None,
+        Help(
+            "The largest error of this machine's clock. Without this key: the kernel's estimate.",
+            example=0.001,
+        ),
+    ] = None
+    require_sync: Annotated[
+        bool,
+        Help("Answer 503 while this machine's clock is not synchronised; else the replies say so."),
+    ] = False
+    kernel_timestamps: Annotated[
+        bool, Help("Better timestamps, used where the kernel can: leave them on.")
+    ] = True
+    trusted_proxies: Annotated[
+        tuple[Annotated[str, Form.CLIENT], ...],
+        Help(
+            'Reverse proxies whose X-Forwarded-For is believed: addresses, networks, "unix" for'
+            " Unix sockets."
+        ),
+    ] = ()
+    workers: Annotated[
+        int,
+        Ge(0),
+        Le(256),
+        Help(
+            "Processes that serve, for more than one core; 0 serves within the daemon. Each holds"
+            " clients to its own share of the limits on connections, and counts for itself what one"
+            " address sends."
+        ),
+    ] = 0
     limits: Limits = field(default_factory=Limits)
     grace: float = 2.0
-    workers: int = 0

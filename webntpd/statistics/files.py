@@ -14,10 +14,14 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from itertools import groupby
 from pathlib import Path
+from typing import Annotated
 
 import trio
+from annotated_types import Ge, Le
 from trio.lowlevel import ParkingLot
 
+from webntpd.keys import Form, Help
+from webntpd.names import DEFAULT_STATISTICS
 from webntpd.ntp.readings import NS_PER_S
 from webntpd.statistics.lines import File, Record, Recorder
 from webntpd.status.snapshot import Status
@@ -35,8 +39,16 @@ NO_STATISTICS = "no statistics in %s: %s"
 class StatisticsParameters:
     """Where the files are, and for how many days besides the present one they are kept."""
 
-    directory: Path
-    days: int = 30
+    directory: Annotated[
+        Path,
+        Form.DIRECTORY,
+        Help(
+            "Where to write peerstats and rawstats as ntpd does, one file a day, for `webntpd plot`"
+            " and NTPsec's ntpviz. The service may write to this one. Without this key: nowhere.",
+            example=str(DEFAULT_STATISTICS),
+        ),
+    ]
+    days: Annotated[int, Ge(1), Le(36_500), Help("For how many days to keep them.")] = 30
 
 
 class StatisticsLog:

@@ -24,13 +24,9 @@ from webntpd.config import (
     peer_from,
     server_from,
 )
-from webntpd.config.document import (
-    DEFAULT_LEAP_CACHE,
-    DEFAULT_LEAP_FILE,
-    DEFAULT_LEAP_URL,
-    Document,
-)
-from webntpd.config.faults import KEYS, REMOVED
+from webntpd.config.document import DEFAULT_LEAP_FILE, Document
+from webntpd.config.document import SECTIONS as KEYS
+from webntpd.config.faults import REMOVED
 from webntpd.exchange.base import ExchangeParameters
 from webntpd.exchange.leaplist import LeapSource
 from webntpd.names import DEFAULT_CONTROL, DEFAULT_STATE, Kind
@@ -42,7 +38,7 @@ from webntpd.statistics.files import StatisticsParameters
 
 EXAMPLE = Path(__file__).parents[3] / "etc" / "webntpd.toml"
 
-DEFAULT_LEAP_SOURCE = LeapSource(DEFAULT_LEAP_URL, DEFAULT_LEAP_CACHE)
+DEFAULT_LEAP_SOURCE = LeapSource()
 Write = Callable[[str], Path]
 
 
@@ -78,7 +74,7 @@ def faults(path: Path, read: Callable[[Path], Config] = load) -> list[str]:
 def test_newer_leap_lists_are_kept_where_wanted_or_not_fetched(write: Write) -> None:
     path = write('[leap]\nurl = "http://mirror.example/list"\ncache = "/srv/leap"')
     assert load(path).leap_source == LeapSource("http://mirror.example/list", Path("/srv/leap"))
-    assert load(write('[leap]\nurl = ""')).leap_source == LeapSource("", DEFAULT_LEAP_CACHE)
+    assert load(write('[leap]\nurl = ""')).leap_source == LeapSource("")
 
 
 def test_every_key_of_the_server_reaches_it(write: Write, tmp_path: Path) -> None:
@@ -222,7 +218,10 @@ def test_every_key_arrives_where_it_belongs(write: Write, tmp_path: Path) -> Non
     )
     assert config.system == SystemParameters(minimum_agreeing=1)
     assert config.server == ServerParameters(
-        ("127.0.0.1:8080", "[::1]:0", ":80"), ("https://www.example.org",), True, 0.001
+        ("127.0.0.1:8080", "[::1]:0", ":80"),
+        allow_cross_origin=("https://www.example.org",),
+        local=True,
+        max_error=0.001,
     )
     assert config.leap_file == tmp_path / "leap"
     assert config.log_level == "debug"
@@ -339,7 +338,8 @@ def test_the_environment_alone_may_configure_everything(monkeypatch: pytest.Monk
     [
         ("WEBNTPD_LOG__LEVEL", "loud", "[log]"),
         ("WEBNTPD_LOG__LEVLE", "info", "unknown key; did you mean level?"),
-        ("WEBNTPD_LOGG__LEVEL", "info", "unknown; did you mean WEBNTPD_LOG?"),
+        ("WEBNTPD_LOGG__LEVEL", "info", "unknown; did you mean WEBNTPD_LOG__LEVEL?"),
+        ("WEBNTPD_SECTION", "{}", "unknown"),
         ("WEBNTPD_SERVER__LISTEN", "8080", 'must be a list, such as ["127.0.0.1:8080"], not 8080'),
         ("WEBNTPD_PEER", "no json", "should be a valid list, not 'no json'"),
         ("WEBNTPD_PEER", '[{"url": "x"}]', "[[peer]] #1 url: must begin with one of "),
@@ -366,7 +366,8 @@ PEER = '[[peer]]\nurl = "ws://a"\n'
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        ("[sever]", "[sever]: unknown section; did you mean server?"),
+        ("[sever]", "[sever]: unknown section; did you mean [server]?"),
+        ('[[peers]]\nurl = "ws://a"', "[peers]: unknown section; did you mean [[peer]]?"),
         ("zzz = 1", "[zzz]: unknown section"),
         ("minpoll = 5", "minpoll: stands above its section: write it below [[peer]]"),
         ("unit = 5", "unit: stands above its section: write it below [[refclock]]"),
