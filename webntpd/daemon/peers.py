@@ -14,7 +14,7 @@ from webntpd.exchange import make_exchange
 from webntpd.ntp.actions import PeerReport
 from webntpd.ntp.estimates import Frequency
 from webntpd.ntp.peer import Peer
-from webntpd.ntp.readings import Reading
+from webntpd.ntp.readings import Reading, Smear
 from webntpd.tasks.restart import keep_running
 
 
@@ -31,7 +31,7 @@ class Peers:
     """Runs a task for each peer in `nursery`.
 
     `reports` takes the reports of all peers. `prior` gives the frequency that a new peer starts
-    with. `correct` takes the smear out of a reading of the named peer, or drops the reading.
+    with. `correct` takes the smear of its server out of a reading, or drops the reading.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class Peers:
         reports: trio.MemorySendChannel[PeerReport],
         *,
         prior: Callable[[], Frequency],
-        correct: Callable[[Reading, str], Reading | None],
+        correct: Callable[[Reading, Smear], Reading | None],
     ) -> None:
         self._nursery = nursery
         self._clock = clock
@@ -75,7 +75,7 @@ class Peers:
         running = RunningPeer(spec, trio.CancelScope(), alarm)
 
         def correct(reading: Reading) -> Reading | None:
-            return self._correct(reading, spec.name)
+            return self._correct(reading, spec.peer.smear)
 
         async def run() -> None:
             peer = Peer(spec.peer, random.random, prior=self._prior(), slew=self._clock.slew)

@@ -43,8 +43,8 @@ logger = logging.getLogger(__name__)
 
 EVENTS_IN_FLIGHT = 64
 JOINING_UNCERTAINTY = 2e-6
-"""The frequency that the other peers have measured is at least this uncertain to a peer that a
-reload adds, s/s."""
+"""The daemon's frequency is at least this uncertain to a peer that a reload adds, s/s: else the new
+peer's line would need long to correct an error of the others."""
 
 P = TypeVar("P")
 
@@ -263,17 +263,20 @@ class Daemon:
         The steps that may be refused come first, and change nothing if one is. A helper that cannot
         change goes on as it was.
         """
-        before, self._leap = self._leap, self._leap_knowledge(config)
+        before, own = self._leap.own, self._newest_leap_list(config)
+        self._leap = replace(self._leap, own=own)
         try:
             with self._outputs.opened(config.refclocks):
                 # The leap list is read already: the server's first replies tell of leap seconds.
                 for row in self._needed:
                     await row.apply(config)
         except BaseException:
-            self._leap = before
+            if self._leap.own is own:  # and not one that was downloaded meanwhile
+                self._leap = replace(self._leap, own=before)
             raise
         for row in self._helpers:
             await row.apply_or_warn(config)
+        self._leap = replace(self._leap, smears=_smears(config))
         self._setup = self._make_setup(config)
         await self._events.send(self._setup)
         self._peers.change(config.peers)
@@ -286,17 +289,13 @@ class Daemon:
 
     # -- the configuration -------------------------------------------------------------------
 
-    def _leap_knowledge(self, config: Config) -> LeapKnowledge:
+    def _newest_leap_list(self, config: Config) -> LeapList | None:
         source = config.leap_source
-        own = newest_leap_list(
+        return newest_leap_list(
             config.leap_file,
             source.cache if source.url else None,
             self._fetched.get(source.url),
         )
-        smears = {
-            spec.name: spec.peer.smear for spec in config.peers if spec.peer.smear is not Smear.NONE
-        }
-        return LeapKnowledge(own, smears)
 
     def _make_setup(self, config: Config) -> Setup:
         return Setup(
@@ -338,9 +337,9 @@ class Daemon:
             return self._remembered
         return replace(known, uncertainty=max(known.uncertainty, JOINING_UNCERTAINTY))
 
-    def _corrected(self, reading: Reading, peer: str) -> Reading | None:
+    def _corrected(self, reading: Reading, smear: Smear) -> Reading | None:
         reports = [each.report for each in self._status.peers] if self._status else []
-        return self._leap.corrected(reading, peer, reports)
+        return self._leap.corrected(reading, smear, reports)
 
     # -- events ------------------------------------------------------------------------------
 
@@ -379,3 +378,10 @@ class Daemon:
             await self._events.send(Heartbeat())
             self._tell_state()  # a server without peers has no other events
             await trio.sleep(interval)
+
+
+def _smears(config: Config) -> dict[str, Smear]:
+    """The peers whose servers smear leap seconds, by name."""
+    return {
+        spec.name: spec.peer.smear for spec in config.peers if spec.peer.smear is not Smear.NONE
+    }

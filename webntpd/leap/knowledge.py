@@ -39,10 +39,10 @@ class LeapKnowledge:
         return frozenset(self.smears)
 
     def corrected(
-        self, reading: Reading, peer: str, reports: Iterable[PeerReport]
+        self, reading: Reading, smear: Smear, reports: Iterable[PeerReport]
     ) -> Reading | None:
-        """A peer's reading without its server's smear; None while that is unknown."""
-        if peer not in self.smears:
+        """The reading of a server that smears so, without its smear; None while that is unknown."""
+        if smear is Smear.NONE:
             return reading
         own = self._valid_list(reading.t3_ns)
         if own is not None:

@@ -1,5 +1,6 @@
 """The commands that change the machine or run for ever, with small fakes of both."""
 
+import json
 import logging
 import os
 import signal
@@ -229,3 +230,11 @@ def test_webntp_ends_in_silence_when_its_reader_is_gone() -> None:
     )
     os.close(writing)
     assert (done.returncode, done.stderr) == (Exit.FAILED, b"")
+
+
+# -- the schema --------------------------------------------------------------------------------
+
+
+def test_the_schema_is_printed_without_a_configuration(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check-config", "--schema"]) == Exit.OK
+    assert "peer" in json.loads(capsys.readouterr().out)["properties"]

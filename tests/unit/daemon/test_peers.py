@@ -5,6 +5,7 @@ import trio
 from trio.testing import MockClock
 
 from tests.fakes.clock import VirtualClock
+from webntpd.clock.clocks import SystemClock
 from webntpd.config import PeerSpec
 from webntpd.daemon.peers import Peers
 from webntpd.exchange.base import ExchangeParameters
@@ -12,6 +13,7 @@ from webntpd.names import Kind
 from webntpd.ntp.actions import PeerReport
 from webntpd.ntp.estimates import UNKNOWN_FREQUENCY
 from webntpd.ntp.parameters import PeerParameters
+from webntpd.ntp.readings import Reading, Smear
 
 
 @pytest.fixture
@@ -45,3 +47,36 @@ async def test_an_alarm_has_every_peer_poll_at_once(
     assert trio.current_time() - before < 60
     peers.change([])
     assert len(peers) == 0
+
+
+async def test_a_reading_is_corrected_by_the_smear_of_its_own_peer(
+    nursery: trio.Nursery, autojump_clock: MockClock, closed: PeerSpec
+) -> None:
+    asked: list[Smear] = []
+
+    def correct(reading: Reading, smear: Smear) -> Reading:
+        asked.append(smear)
+        return reading
+
+    async def answer(stream: trio.SocketStream) -> None:
+        await stream.receive_some()
+        body = b'{"st":1700000000.5}'
+        await stream.send_all(
+            b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+        )
+
+    autojump_clock.autojump_threshold = 0.05
+    (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    nursery.start_soon(trio.serve_listeners, answer, [listener])
+    url = f"http://127.0.0.1:{listener.socket.getsockname()[1]}/"
+    spec = PeerSpec(
+        ExchangeParameters(url, Kind.HTTP, proxy=""),
+        PeerParameters("smearing", iburst=1, smear=Smear.NOON_TO_NOON),
+    )
+    send, reports = trio.open_memory_channel[PeerReport](100)
+    peers = Peers(nursery, SystemClock(), send, prior=lambda: UNKNOWN_FREQUENCY, correct=correct)
+    peers.change([spec])
+    while not asked:
+        await reports.receive()
+    assert set(asked) == {Smear.NOON_TO_NOON}
+    nursery.cancel_scope.cancel()

@@ -635,6 +635,59 @@ async def test_a_leap_list_that_is_fetched_is_told_and_outlives_a_reload(
             assert status.leap_expires_ns == new.expires_ns
 
 
+class RefusingResolver(HangingResolver):
+    """Knows no name, and says so when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.answer = trio.Event()
+
+    async def getaddrinfo(self, *_: object) -> list[Any]:
+        self.asked.set()
+        await self.answer.wait()
+        raise socket.gaierror(socket.EAI_NONAME, "unknown")
+
+
+async def test_a_leap_list_that_comes_during_a_refused_reload_stays(
+    path: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leaplist, "FIRST_DELAY", 0.0)
+    data = list_of_today()
+    new = parse_leap_list(data)
+    resolver, due = RefusingResolver(), trio.Event()
+
+    async def answer(stream: trio.SocketStream) -> None:
+        await stream.receive_some()
+        await due.wait()
+        await stream.send_all(ok(data))
+
+    async with trio.open_nursery() as nursery:
+        listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        nursery.start_soon(trio.serve_listeners, answer, listeners)
+        url = f"http://127.0.0.1:{listeners[0].socket.getsockname()[1]}/list"
+        async with running(path, leap_source=LeapSource(url, tmp_path / "list")) as daemon:
+            await daemon.until(is_synchronised)
+            own = daemon.config.peers[0].exchange.url
+            trio.socket.set_custom_hostname_resolver(resolver)
+            daemon.config = replace(daemon.config, server=UNKNOWN_NAME)
+            os.kill(os.getpid(), signal.SIGHUP)
+            await resolver.asked.wait()
+            due.set()
+            await daemon.until(lambda s: s.leap_expires_ns == new.expires_ns)
+            trio.socket.set_custom_hostname_resolver(None)
+            resolver.answer.set()
+            while "kept as it was" not in caplog.text:
+                await daemon.changed.wait()
+            refused_ns = SystemClock().realtime_ns()
+            async with httpx.AsyncClient(trust_env=False) as client:
+                reply = parse_reply((await client.get(own)).content)
+                while reply.st_ns < refused_ns + NS_PER_S:  # a server looks once a second
+                    await daemon.changed.wait()
+                    reply = parse_reply((await client.get(own)).content)
+            assert reply.leap == new.leaps[-1]
+        nursery.cancel_scope.cancel()
+
+
 async def test_a_reload_reads_the_certificate_anew_and_ends_no_connection(
     path: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -63,10 +63,10 @@ def test_a_peer_that_may_be_smearing_has_no_vote(
 def test_a_smeared_reading_is_corrected_or_dropped() -> None:
     smeared = replace(reading(0.0), t2_ns=SOON_NS, t3_ns=SOON_NS)
     later = replace(reading(0.0), t2_ns=ORDINARY_NS, t3_ns=ORDINARY_NS)
-    corrected = LeapKnowledge(OWN, SMEARS).corrected(smeared, "smearing", REPORTS)
+    corrected = LeapKnowledge(OWN, SMEARS).corrected(smeared, Smear.NOON_TO_NOON, REPORTS)
     assert corrected is not None
     assert corrected.t3_ns == pytest.approx(SOON_NS + NS_PER_S // 2, abs=20_000)
     unknowing = LeapKnowledge(None, SMEARS)
-    assert unknowing.corrected(smeared, "smearing", REPORTS) is None
-    assert unknowing.corrected(later, "smearing", REPORTS) == later
-    assert unknowing.corrected(smeared, "honest", REPORTS) == smeared
+    assert unknowing.corrected(smeared, Smear.NOON_TO_NOON, REPORTS) is None
+    assert unknowing.corrected(later, Smear.NOON_TO_NOON, REPORTS) == later
+    assert unknowing.corrected(smeared, Smear.NONE, REPORTS) == smeared
