@@ -6,11 +6,11 @@ which tasks exist.
 
 import logging
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 import trio
 from trio.lowlevel import ParkingLot
@@ -20,6 +20,7 @@ from webntpd.clock.discontinuity import watch_for_clock_set
 from webntpd.config import Config, ConfigError
 from webntpd.daemon.control import ControlError, serve_control
 from webntpd.daemon.metrics import serve_metrics
+from webntpd.daemon.observers import Observers
 from webntpd.daemon.outputs import Outputs
 from webntpd.daemon.peers import Peers
 from webntpd.daemon.state import StateKeeper, stored_frequency
@@ -31,13 +32,13 @@ from webntpd.leap.list import LeapList
 from webntpd.ntp.estimates import Frequency
 from webntpd.ntp.readings import Reading, Smear
 from webntpd.refclock.base import RefclockError
-from webntpd.server import Counters, ServerError, check_server, serve
+from webntpd.server import Counters, ServerError, ServerParameters, check_server, serve
 from webntpd.sockets.listeners import ListenError
 from webntpd.statistics.files import StatisticsLog
 from webntpd.status.snapshot import Status
 from webntpd.status.summary import summary
 from webntpd.tasks.restart import keep_running
-from webntpd.tasks.services import ServiceSlot
+from webntpd.tasks.services import Service, ServiceSlot
 
 logger = logging.getLogger(__name__)
 
@@ -121,14 +122,6 @@ class Row(Generic[P]):
             logger.exception("%s: cannot be changed", self.slot.name)
 
 
-class Observer(Protocol):
-    """A service that sees every snapshot while it runs."""
-
-    def observe(self, status: Status) -> None: ...
-
-    async def run(self) -> None: ...
-
-
 class Daemon:
     """All tasks of the daemon, which run in `nursery`. A reload changes only what differs.
 
@@ -148,7 +141,7 @@ class Daemon:
         self._clock = clock
         self._nursery = nursery
         self._remembered = remembered
-        self._observers = {observe}
+        self._observers = Observers(observe)
         self._accepted = accepted
         self._events, self._inbox = trio.open_memory_channel[Event](EVENTS_IN_FLIGHT)
         self._status: Status | None = None
@@ -162,60 +155,43 @@ class Daemon:
             nursery, clock, self._events, prior=self._prior, correct=self._corrected
         )
         self._server = ServiceSlot(
-            "server",
-            partial(
-                serve,
-                clock=clock,
-                leap=lambda: self._leap.own,
-                counters=self._counters,
-                reload=self._rereading,
-            ),
-            nursery,
-            refusal=ServerError,
-            check=check_server,
+            "server", self._time_service(), nursery, refusal=ServerError, check=check_server
         )
         self._needed = (Row(self._server, lambda config: config.server),)
-        self._helpers = (
-            Row(
-                ServiceSlot(
-                    "control socket",
-                    partial(serve_control, snapshot=self._snapshot),
-                    nursery,
-                    refusal=ControlError,
-                ),
-                lambda config: config.control,
-            ),
-            Row(
-                ServiceSlot(
-                    "metrics",
-                    partial(serve_metrics, snapshot=self._snapshot),
-                    nursery,
-                    refusal=ListenError,
-                ),
-                lambda config: config.metrics,
-            ),
-            Row(
-                ServiceSlot(
-                    "leap-seconds list",
-                    partial(
-                        keep_fresh,
-                        at_hand=lambda: self._leap.own,
-                        adopt=self._adopt_leap_list,
-                        now_ns=clock.realtime_ns,
-                    ),
-                    nursery,
-                ),
-                lambda config: config.leap_source,
-            ),
-            Row(
-                ServiceSlot("statistics", partial(self._run_observer, StatisticsLog), nursery),
-                lambda config: config.statistics,
-            ),
-            Row(
-                ServiceSlot("state", partial(self._run_observer, StateKeeper), nursery),
-                lambda config: config.state,
-            ),
+        self._helpers = tuple(self._helper_rows())
+
+    def _time_service(self) -> Service[ServerParameters]:
+        return partial(
+            serve,
+            clock=self._clock,
+            leap=lambda: self._leap.own,
+            counters=self._counters,
+            reload=self._rereading,
         )
+
+    def _helper_rows(self) -> Iterator[Row[Any]]:
+        """The services that are not needed to tell time."""
+
+        def slot(
+            name: str, service: Service[Any], refusal: type[Exception] | tuple[()] = ()
+        ) -> ServiceSlot[Any]:
+            return ServiceSlot(name, service, self._nursery, refusal=refusal)
+
+        control = partial(serve_control, snapshot=self._snapshot)
+        yield Row(slot("control socket", control, ControlError), lambda config: config.control)
+        metrics = partial(serve_metrics, snapshot=self._snapshot)
+        yield Row(slot("metrics", metrics, ListenError), lambda config: config.metrics)
+        leap = partial(
+            keep_fresh,
+            at_hand=lambda: self._leap.own,
+            adopt=self._adopt_leap_list,
+            now_ns=self._clock.realtime_ns,
+        )
+        yield Row(slot("leap-seconds list", leap), lambda config: config.leap_source)
+        statistics = partial(self._observers.run, StatisticsLog)
+        yield Row(slot("statistics", statistics), lambda config: config.statistics)
+        state = partial(self._observers.run, StateKeeper)
+        yield Row(slot("state", state), lambda config: config.state)
 
     async def start(self, config: Config) -> None:
         """Start everything that `config` asks for, then tell the service manager.
@@ -311,23 +287,6 @@ class Daemon:
         self._setup = replace(self._setup, leap=self._leap)
         await self._events.send(self._setup)
 
-    async def _run_observer(
-        self,
-        make: Callable[[P], Observer],
-        parameters: P,
-        /,
-        *,
-        task_status: trio.TaskStatus[object],
-    ) -> None:
-        """Run a service that sees every snapshot meanwhile."""
-        observer = make(parameters)
-        self._observers.add(observer.observe)
-        try:
-            task_status.started()
-            await observer.run()
-        finally:
-            self._observers.remove(observer.observe)
-
     # -- the peers ---------------------------------------------------------------------------
 
     def _prior(self) -> Frequency:
@@ -358,11 +317,7 @@ class Daemon:
     def _on_status(self, status: Status) -> None:
         self._status = status
         self._tell_state()
-        for observe in tuple(self._observers):
-            try:
-                observe(status)
-            except Exception:
-                logger.exception("an observer of the state failed")
+        self._observers.show(status)
 
     def _on_clock_set(self) -> None:
         with suppress(trio.WouldBlock):  # each waiting event checks the clock as well

@@ -30,6 +30,7 @@ from webntpd.ntp.estimates import (
 from webntpd.ntp.oscillator import MEMORY, common_frequency, is_shock
 from webntpd.ntp.parameters import MAXDIST, MIN_EXCHANGES, SystemParameters
 from webntpd.ntp.readings import Leap
+from webntpd.ntp.selection import Candidate
 from webntpd.ntp.vote import agree, candidate, conclude
 
 UNDECIDED_TIME = 30.0
@@ -156,17 +157,7 @@ class System:
         }
         # The earliest guess, so that no rounding depends on the order of the reports.
         base_ns = min((each.mid_ns for each in fit.values()), default=0)
-        candidates = [
-            candidate(
-                report.name,
-                fit[report.name],
-                base_ns,
-                aged=self._aged(report, fit[report.name], now_ns),
-                prefer=report.prefer,
-            )
-            for report in ballot
-            if report.name in fit
-        ]
+        candidates = self._candidates(ballot, fit, base_ns, now_ns)
         undecided = self._undecided(ballot, fit, now_ns)
         self._electorate = len(candidates) + undecided
         tallies = dict.fromkeys((report.name for report in self.reports), Tally.UNFIT)
@@ -197,6 +188,26 @@ class System:
         tallies |= dict.fromkeys(weights, Tally.SURVIVOR)
         tallies[estimate.system_peer] = Tally.SYSTEM_PEER
         return Verdict(estimate, tallies, estimates, weights, self._common)
+
+    def _candidates(
+        self,
+        ballot: Sequence[PeerReport],
+        fit: Mapping[str, PeerEstimate],
+        base_ns: int,
+        now_ns: int,
+    ) -> list[Candidate]:
+        """The fit peers as the selection sees them, relative to X = `base_ns`."""
+        return [
+            candidate(
+                report.name,
+                fit[report.name],
+                base_ns,
+                aged=self._aged(report, fit[report.name], now_ns),
+                prefer=report.prefer,
+            )
+            for report in ballot
+            if report.name in fit
+        ]
 
     def _undecided(
         self, ballot: Sequence[PeerReport], fit: Mapping[str, PeerEstimate], now_ns: int
