@@ -24,7 +24,7 @@ HTTP and WebSocket, and hand the best offset to ntpd, NTPsec, chrony or ntpd-rs.
 
 
 class Exit(IntEnum):
-    """What a command ends with; the help says what it means."""
+    """The exit codes of the commands; the help explains them."""
 
     OK = 0
     FAILED = 1
@@ -53,7 +53,7 @@ LOOKS = ("status", "tracking", "sources", "watch")
 
 
 class Formatter(argparse.RawDescriptionHelpFormatter):
-    """Help for 80 columns, whatever the terminal's width."""
+    """Formats help for 80 columns on any terminal."""
 
     def __init__(self, prog: str) -> None:
         super().__init__(prog, width=HELP_WIDTH, max_help_position=26)

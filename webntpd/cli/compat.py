@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def carry_out(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
-    """Do what the arguments say; the exit code."""
+    """Carry out the arguments; the exit code."""
     if arguments.version:
         print(f"webntp version {__version__} (webntpd)")
         return Exit.OK

@@ -27,7 +27,7 @@ class AskError(Exception):
 
 
 def socket_path(given: Path | None) -> Path:
-    """Where to ask: what was given, else what the environment says, else the default."""
+    """The control socket: the given path, else the environment's, else the default."""
     return given or Path(os.environ.get(CONTROL_VARIABLE) or DEFAULT_CONTROL)
 
 
@@ -49,7 +49,7 @@ def request_view(path: Path, view: str) -> dict[str, Any]:
 
 
 def _exchange(path: Path, request: bytes) -> bytes:
-    """The reply. The daemon hangs up on whoever comes when there are too many already."""
+    """The reply, or b"" if the daemon closed the connection: it has too many clients."""
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         with suppress(BlockingIOError, BrokenPipeError, ConnectionResetError):

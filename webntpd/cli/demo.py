@@ -27,14 +27,14 @@ def demo_config() -> Config:
 
 def _peer(kind: Kind, url: str) -> PeerSpec:
     return PeerSpec(
-        # A proxy of the environment has no business with this machine's own address.
+        # The environment's proxy must not see requests to this machine's own address.
         ExchangeParameters(url, kind, proxy=""),
         PeerParameters(url, minpoll=1, maxpoll=2, burst=2, iburst=6, burst_interval=0.25),
     )
 
 
 def free_port() -> int:
-    """A port that nobody listens on now; in the moment until it is used somebody might."""
+    """A free port; another program may take it before we listen."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         port: int = probe.getsockname()[1]

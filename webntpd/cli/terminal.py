@@ -75,7 +75,7 @@ class LiveView:
         """To where the block begins. It is written over: erasing it first would have it flicker."""
         size = shutil.get_terminal_size()
         if self._drawn and size != self._size:
-            # The terminal may have wrapped and moved what was there: nobody knows where it is now.
+            # The terminal may have wrapped and moved the old lines, so their place is unknown.
             self._stream.write(HOME + CLEAR_BELOW)
         elif self._drawn:
             self._stream.write(UP.format(self._drawn))

@@ -1,7 +1,7 @@
-"""What the daemon knows of leap seconds at one moment, and what follows from it.
+"""The daemon's knowledge of leap seconds at one moment, and its consequences for each peer.
 
-Our own list counts while it is valid. Without a valid list, the notices of the peers count, but
-never those of a peer whose server smears: it must not announce the leap second that it smears.
+Our own list counts while it is valid. Without a valid list, the notices of the peers count. A
+server that smears must not announce the leap second, so the notice of such a peer never counts.
 """
 
 from collections.abc import Iterable, Mapping

@@ -15,7 +15,7 @@ from webntpd.log.ratelimit import RateLimit
 from webntpd.names import LOG_FORMAT_VARIABLE, LogFormat
 
 QUIET = ("httpcore", "httpx", "trio-websocket")
-"""Libraries that tell of every request; what matters of it we say ourselves."""
+"""Libraries that log every request. We log the important events ourselves."""
 
 
 class TextFormatter(PlainFormatter):

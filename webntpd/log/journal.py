@@ -17,7 +17,7 @@ from webntpd.status.text import printable
 SOCKET = Path("/run/systemd/journal/socket")
 IDENTIFIER = "webntpd"
 MOST_TEXT = 32_768
-"""Characters of a value: what a datagram surely holds."""
+"""Most characters of a value; a datagram can hold that many."""
 
 PRIORITIES = (
     (logging.CRITICAL, 2),
@@ -43,7 +43,7 @@ def is_journal(stream: TextIO) -> bool:
 
 
 class PlainFormatter(logging.Formatter):
-    """Nothing that a remote said may look like another line, or move a terminal."""
+    """Makes each record one line: no text of a remote can forge lines or control a terminal."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's own name
         record.message = printable(record.message)
@@ -89,7 +89,7 @@ class JournalHandler(UnblockedHandler):
 
 
 def journal_fields(record: logging.LogRecord, text: str) -> dict[str, str]:
-    """What the journal is told of a record, whose text with its traceback is `text`."""
+    """The journal's fields for a record; `text` is its message with the traceback."""
     fields: Mapping[str, object] = getattr(record, "fields", {})
     return {
         "MESSAGE": text,

@@ -1,7 +1,8 @@
-"""Keeps log lines from flowing: what a remote can cause again and again is counted instead.
+"""Limits repeated log lines: lines that a remote can cause again and again are counted instead.
 
-Each kind of line, for each peer, has a bucket of tokens that fills up slowly. The line that takes
-the last token says that more are only counted, and the first one after that how many there were.
+Each kind of line of each peer has a bucket of tokens that fills slowly. The line that takes the
+last token says that further lines are only counted. The first line after that says how many there
+were.
 """
 
 import logging
@@ -10,14 +11,14 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 
 BURST = 10
-"""Lines of a kind that may come at once."""
+"""Lines of one kind that may come at once."""
 INTERVAL = 60.0
-"""After them one in such a time, s."""
+"""Time after which one more line may come, s."""
 
 
 @dataclass(slots=True)
 class Bucket:
-    """Of one kind of line: tokens as of an instant, s, and the lines held back since the last."""
+    """The tokens of one kind of line at the time `at`, s, and the lines held back since."""
 
     tokens: float
     at: float
@@ -25,7 +26,7 @@ class Bucket:
 
 
 class RateLimit(logging.Filter):
-    """A filter of a handler. The kinds of line are as many as the program's and its peers."""
+    """A filter for a log handler. The number of kinds is bounded by the program and its peers."""
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
@@ -33,7 +34,7 @@ class RateLimit(logging.Filter):
         self._buckets: dict[Hashable, Bucket] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether the line is to be shown; what was held back is added to its text."""
+        """Whether to show the line. Its text tells the number of lines held back before it."""
         bucket = self._bucket_of(record)
         if bucket.tokens < 1:
             bucket.held_back += 1
@@ -57,6 +58,6 @@ class RateLimit(logging.Filter):
 
 
 def add(record: logging.LogRecord, text: str) -> None:
-    """Put a text behind that of a record."""
+    """Append a text to that of a record."""
     record.msg = record.getMessage() + text
     record.args = None

@@ -1,4 +1,4 @@
-"""What the measurements say of the time: a peer's track and estimate, the vote's verdict.
+"""The results of measuring: the track and the estimate of a peer, and the verdict of a vote.
 
 Instants and scales are those of readings.py.
 """

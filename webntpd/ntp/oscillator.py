@@ -1,4 +1,4 @@
-"""The frequency of the local oscillator: what a peer knows of it, and what all peers know together.
+"""The frequency of the local oscillator, as one peer knows it and as all peers know it together.
 
 There is one oscillator, so all lines must agree.
 """

@@ -51,7 +51,7 @@ class Rejection(StrEnum):
     PROTOCOL = "protocol"  # not valid HTTP or WebSocket
     TOO_LARGE = "too-large"
     MALFORMED = "malformed"  # not the JSON, header or timestamp that PROTOCOL asks for
-    BOGUS = "bogus"  # RFC 5905 §8: `it` is not what was sent
+    BOGUS = "bogus"  # RFC 5905 §8: `it` is not the token of our request
     UNSYNCHRONISED = "unsynchronised"  # the server says sync: false
     NEGATIVE_DELAY = "negative-delay"
     DISORDERED = "disordered"  # T4 before T1 or T3 before T2

@@ -1,4 +1,4 @@
-"""Refclock outputs: the ways by which an ntpd, NTPsec, chrony or ntpd-rs takes our estimate."""
+"""The interface and the parameters of the outputs that ntpd, NTPsec, chrony and ntpd-rs read."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,7 +50,7 @@ class RefclockError(Exception):
 class Refclock(Protocol):
     """An output. Publishing never raises: what goes wrong is counted, logged once, and shown.
 
-    A sample that comes after close is nobody's: a reload closes what is still in use.
+    A sample after close() is dropped: a reload closes an output while a sample may be on its way.
     """
 
     @property

@@ -1,4 +1,4 @@
-"""What became of an output's samples, and the log lines that its changes of state deserve."""
+"""Counts the samples of an output, and logs its changes of state."""
 
 import logging
 from dataclasses import replace

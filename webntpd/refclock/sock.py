@@ -57,7 +57,7 @@ class SockRefclock:
             logger.info("%s: waits for the consumer to make its socket", self.status.name)
 
     def publish(self, publication: Publication) -> None:
-        """Send a sample to whoever receives at the path now."""
+        """Send a sample to the socket that is at the path now."""
         if not self._opened or self._samples.repeats(publication):
             return
         try:

@@ -74,7 +74,7 @@ def stat(shmid: int) -> Permissions:
 
 
 def look_up(key: int) -> Permissions:
-    """As stat(), of the segment with this key: asked for no permission, shmget refuses nobody."""
+    """As stat(), for the segment with this key. shmget(2) needs no permission for that."""
     return stat(get(key, 0, 0))
 
 

@@ -1,8 +1,7 @@
-"""The embedded WebNTP server: the machine's own time for others, over HTTP and WebSocket.
+"""The embedded WebNTP server: it tells the machine's own time over HTTP and WebSocket.
 
-From the outside in: service (the task), listeners, reactor (epoll), channel (one socket),
-connection (one conversation, free of I/O), http and websocket (what is said in it), timesource
-(what every reply says of the time).
+From the outside in: service (the task), reactor (epoll), channel (one socket), connection (one
+conversation, free of I/O), http and websocket (its protocols), timesource (the time in each reply).
 """
 
 from webntpd.server.counters import Counters

@@ -1,10 +1,10 @@
-"""The fast path of HTTP: requests whose bytes h11 has already judged.
+"""The request cache: the fast path of HTTP, for requests that h11 has already judged.
 
-A client sends the same header block with every request; only its timestamp, in the request line,
-is new. So the exact bytes behind the request line are remembered once h11 has taken them for one
-whole request, together with what the reply depends on. The next request with the same bytes and a
-request line of the plainest form is answered without another parse. There is no second grammar of
-HTTP here that could disagree with h11's.
+A client sends the same header block with every request; only the timestamp in its request line
+changes. Once h11 has accepted a request, the exact bytes behind the request line are kept, together
+with the values that the reply depends on. The next request with the same bytes and a plain request
+line gets its reply without a parser. So there is no second grammar of HTTP here that could disagree
+with h11's.
 """
 
 import re
@@ -22,9 +22,9 @@ from webntpd.server.template import SecondTemplate, json_headers, ok_head
 from webntpd.server.timesource import TimeSource
 
 MAX_BLOCKS = 512
-"""Header blocks remembered at a time."""
+"""Most header blocks in the cache."""
 MAX_BLOCK = 1024
-"""Longest header block that is remembered, bytes."""
+"""Longest header block that is kept, bytes."""
 MAX_TEMPLATES = 12
 """Most templates kept within a second: one for each Host and origin that clients name."""
 MAX_MEMORY = 384 * 1024
@@ -40,7 +40,7 @@ _REQUEST_LINE = re.compile(
 
 
 class RequestCache:
-    """Header blocks that h11 has accepted, those last used last, to the second."""
+    """Header blocks that h11 has accepted. The least recently used one goes first."""
 
     def __init__(
         self, time: TimeSource, cross_origin: CrossOrigin, limits: Limits, counters: Counters
@@ -56,7 +56,7 @@ class RequestCache:
         self._templates: dict[tuple[str, Headers], SecondTemplate] = {}  # of this second
 
     def answer(self, data: bytes, caller: Caller, arrived_ns: int) -> bytes | None:
-        """The reply to `data` if that is exactly one request, known, and not one too many."""
+        """The reply if `data` is exactly one known request within the limits; else None."""
         match = _REQUEST_LINE.match(data)
         if match is None or len(data) > self._header_size:
             return None
@@ -74,7 +74,7 @@ class RequestCache:
         return template.render(match[1] or b"0", self._now_ns(), arrived_ns)
 
     def remember(self, data: bytes, request: Request) -> None:
-        """Keep what h11 took, to the last byte, for the one request that this is the digest of."""
+        """Keep the header block of `data`, which h11 took whole for the one `request`."""
         match = _REQUEST_LINE.match(data)
         if match is None or len(data) - match.end() > MAX_BLOCK:
             return
@@ -89,7 +89,7 @@ class RequestCache:
             self._current.pop(forgotten, None)
 
     def forget_second(self) -> None:
-        """Look up anew what is said beside the timestamps, since the next second has begun."""
+        """Drop everything that holds for one second only: the next second has begun."""
         self._current.clear()
         self._templates.clear()
 

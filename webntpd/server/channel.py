@@ -1,12 +1,12 @@
-"""One client's socket: what arrives is fed to its Connection, what that returns is sent.
+"""One client's socket: received bytes go to its Connection, and the Connection's output goes out.
 
-A channel never blocks and never grows: while something is left unsent, nothing more is read or
-answered, so a client that does not take its replies holds no more of our memory than 64 KiB.
+A channel never blocks and never grows: while output is left unsent, it reads and answers nothing
+more. So a client that does not take its replies holds at most 64 KiB of our memory.
 
-It ends in three steps: what was returned is sent; our side is shut down while what the client
-still sends is thrown away; the socket is closed when the client's side ends too. To close at once
-would make the kernel reset the connection if anything is unread, and our last words, the reason
-for closing, would be lost with it.
+A channel ends in three steps. It sends the remaining output. It shuts down its side, and discards
+the bytes that the client still sends. It closes the socket when the client's side ends, too. If it
+closed at once, the kernel would reset the connection whenever a byte is unread, and the client
+would lose the last output, which has the reason for closing.
 """
 
 import fcntl
@@ -22,8 +22,8 @@ from webntpd.server.parameters import Limits
 from webntpd.server.tls import TlsConnection
 from webntpd.sockets import stamps
 
-# Edge-triggered: epoll speaks once of what is new, which spares it a second look at each socket.
-# A read that is not full has left nothing behind but, perhaps, the end, of which RDHUP tells.
+# Edge-triggered: epoll reports each event once, and need not look at the socket a second time. A
+# read that does not fill its buffer leaves nothing behind but perhaps the end, which RDHUP reports.
 _READING = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET
 _WRITING = select.EPOLLOUT | select.EPOLLET
 _DATA = select.EPOLLIN
@@ -31,16 +31,16 @@ _DATA = select.EPOLLIN
 READ_SIZE = 4096
 """Bytes read at a time: it bounds the work that one client can ask for in one pass."""
 LINGER = 2.0
-"""How long a closed connection is kept for what its client still sends, s,"""
+"""Longest wait for the client's end of a connection that we have closed, s."""
 LINGER_BYTES = 65536
-"""and how much of that is read."""
+"""Most bytes to discard during that wait."""
 
 
 class Channel:
     """A client's socket and its conversation.
 
-    `changed` says that `closed` is new, or that epoll is to be asked anew for `interest`; the
-    reactor resets it. `since` is the time of the client's last progress, on trio's clock; `caller`
+    `changed` is set when `closed` or `interest` (the events to ask epoll for) has a new value; the
+    reactor resets it. `since` is the time of the client's last progress, on trio's clock. `caller`
     is the other end.
     """
 
@@ -94,7 +94,7 @@ class Channel:
         return True
 
     def handle(self, events: int, now: float) -> None:
-        """Do what epoll says is due."""
+        """Handle the events that epoll reports."""
         try:
             if events != _DATA and not self._may_read(now):
                 return
@@ -118,7 +118,7 @@ class Channel:
             else:
                 self._discard(len(data))
             if events != _DATA or len(data) == READ_SIZE:
-                self.changed = True  # there may be more, of which epoll will not speak again
+                self.changed = True  # there may be more, which epoll does not report again
         except BlockingIOError:
             pass
         except OSError:  # the client is gone
@@ -144,7 +144,7 @@ class Channel:
         self.socket.close()
 
     def _may_read(self, now: float) -> bool:
-        """Do what is due beside reading; return whether that is due, too."""
+        """Handle everything but input; return whether to read."""
         self._note_departures()
         if self._unsent:
             self._send(b"", now)
@@ -177,7 +177,7 @@ class Channel:
             self.changed = True
 
     def _conclude(self, now: float) -> None:
-        """Do what follows from the state of the conversation once all is sent."""
+        """Set the deadline, or close our side, once all output is sent."""
         self._note_departures()
         connection = self._connection
         if self._unsent or self._lingering:
@@ -194,7 +194,7 @@ class Channel:
             self.since, self._patience = now, self._limits.request_time
 
     def _stamp_departures(self) -> None:
-        """Have the kernel stamp what is sent from here on, once the client wants to know."""
+        """Have the kernel stamp all further output; called when the client asks for departures."""
         if self._departures:
             self._departures = False  # asked once
             self._stamped = stamps.enable(self.socket, transmit=True)
@@ -209,7 +209,7 @@ class Channel:
                 self._connection.transmitted(end, left_ns + self._clock.shift_ns)
 
     def _discard(self, size: int) -> None:
-        """Throw away what came after the end, of which 0 bytes are the client's own."""
+        """Discard bytes behind our end. Zero bytes are the client's end."""
         self._discarded += size
         if not size or self._discarded > LINGER_BYTES:
             self.close()

@@ -1,7 +1,7 @@
-"""Who our clients are, by address, and what each has used of its share.
+"""The clients by address, and the part of the limits that each has used.
 
-An address is remembered for as long as it has a connection or has not regained all of its burst:
-many clients open a connection for every request.
+An address is kept while it has a connection, and until it has its whole burst again: many clients
+open a connection for every request.
 """
 
 import ipaddress
@@ -14,7 +14,7 @@ from webntpd.ntp.readings import NS_PER_S
 from webntpd.server.parameters import Limits
 
 MAX_ADDRESSES = 65536
-"""Addresses remembered at a time."""
+"""Most addresses kept."""
 
 LOOPBACK = "this machine"
 UNKNOWN = "unknown"
@@ -113,7 +113,7 @@ class Clients:
         return len(self._known)
 
     def prune(self) -> None:
-        """Forget those that have nothing left to be remembered for."""
+        """Forget the addresses without a connection and with their whole burst."""
         for share in [share for share, client in self._known.items() if client.forgettable]:
             del self._known[share]
 

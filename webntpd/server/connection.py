@@ -1,11 +1,11 @@
-"""One client's conversation without its socket: HTTP first, a WebSocket perhaps after it.
+"""One client's conversation without its socket: HTTP first, perhaps a WebSocket after it.
 
-Bytes are fed in with the time at which they arrived, and bytes to send come out. No input makes it
-raise. It keeps at most the beginning of one request, and returns less than 64 KiB at a time: the
-rest of the input waits until that is sent.
+Bytes go in with their arrival time, and bytes to send come out. No input makes it raise. It keeps
+at most the beginning of one request, and returns less than 64 KiB at a time: the rest of the input
+waits until that is sent.
 
-Most requests are answered from memory (see cache.py). A parser is made for what is not known
-there, and dropped where the next request may begin: an idle connection holds none.
+The cache (cache.py) answers most requests. Other requests get a parser, which lives until the
+request ends: an idle connection has none.
 """
 
 from webntpd.server.admission import Caller
@@ -22,11 +22,10 @@ _BLANK_LINE = b"\r\n\r\n"
 class Connection:
     """The state of one conversation.
 
-    `steady` says that it is between requests, and nothing of the following is so. `closing`: it
-    ends once all that was returned is sent. `requesting`: a request has begun to come in. `paused`:
-    some input waits; call resume() for it before more is fed.
-    `interleaved`: from the bytes that were returned last on, the client wants to know when
-    replies really leave: transmitted() takes that.
+    `steady`: it is between two requests, and none of the following holds. `closing`: it ends once
+    all output is sent. `requesting`: a request has begun. `paused`: some input waits; call resume()
+    before more comes in. `interleaved`: the client asks for departure times from the next output
+    on; transmitted() takes them.
     """
 
     __slots__ = (
@@ -65,7 +64,7 @@ class Connection:
         if self._websocket is not None:
             return self._on_messages(self._websocket, data, arrived_ns)
         if self._http is None and not self.closing:
-            # Most often there is one request, known, and alone in what arrived.
+            # The usual input is exactly one known request.
             reply = self._cache.answer(data, self._caller, arrived_ns)
             if reply is not None:
                 return reply

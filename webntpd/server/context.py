@@ -1,4 +1,4 @@
-"""What all connections of the server have in common."""
+"""The context that all connections of the server share."""
 
 from webntpd.server import pages
 from webntpd.server.cache import RequestCache
@@ -9,10 +9,9 @@ from webntpd.server.timesource import TimeSource
 
 
 class Context:
-    """The time, the rule for other origins' pages, the limits, our own pages, known requests.
+    """The time, the cross-origin rule, the limits, our own pages, and the request cache.
 
-    Without `fast_paths` everything is parsed by h11 and wsproto, which is what those are held
-    against.
+    Without `fast_paths` h11 and wsproto parse everything; tests compare both.
     """
 
     __slots__ = (

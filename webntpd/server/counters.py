@@ -1,4 +1,4 @@
-"""What the server has done since the daemon started."""
+"""The counters of the server since the daemon started."""
 
 from dataclasses import dataclass, fields
 from typing import Self
@@ -8,9 +8,9 @@ from webntpd.status.snapshot import ServerStatus
 
 @dataclass(slots=True)
 class Counters:
-    """Written by the server's own task only; everyone else takes a snapshot.
+    """Only the task of the server writes them; other tasks take a snapshot.
 
-    They outlive a server that a reload replaces: what is counted in them never goes back.
+    They outlive a server that a reload replaces, so no counter ever goes back.
     """
 
     connections: int = 0
@@ -20,7 +20,7 @@ class Counters:
     refusals: int = 0
 
     def add(self, now: Self, *, since: Self) -> None:
-        """Add what another's counters have become `now`, `since` they were last added."""
+        """Add the growth of another's counters from `since` to `now`."""
         for field in fields(self):
             grown = getattr(now, field.name) - getattr(since, field.name)
             setattr(self, field.name, getattr(self, field.name) + grown)

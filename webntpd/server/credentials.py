@@ -1,7 +1,7 @@
 """The certificate and the key of a server.
 
-The files are read at the start and at each reload. They may be bad later, so their last good
-contents are kept: workers get those, and never read the files.
+The files are read at the start and at each reload. They may become bad later, so their last good
+contents are kept. Workers get these contents and never read the files.
 """
 
 import logging

@@ -1,7 +1,7 @@
-"""Which web pages may read the time from here: the rule of CORS, one for HTTP and WebSocket.
+"""The rule of CORS, for HTTP and WebSocket: which web pages may read the time.
 
-Only browsers send an Origin, and only they hold to the answer: this keeps strangers' pages from
-using a visitor's browser, not programs from asking.
+Only browsers send an Origin and obey the answer. The rule keeps foreign pages from using a
+visitor's browser; it does not keep programs from asking.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ class CrossOrigin:
     allowed: bool | tuple[str, ...]
 
     def headers(self, origin: str | None) -> Headers:
-        """What a reply to a request of that origin says of it."""
+        """The header fields of a reply to a request of that origin."""
         if self.allowed is True:
             return (("Access-Control-Allow-Origin", "*"),)
         if not self.allowed:
@@ -30,7 +30,7 @@ class CrossOrigin:
         return (("Access-Control-Allow-Origin", origin), *vary)
 
     def preflight_headers(self, origin: str | None) -> Headers:
-        """What a reply to OPTIONS says to a page that asks before it sends its request."""
+        """The header fields of a reply to OPTIONS, with which a page asks before its request."""
         headers = self.headers(origin)
         if not any(name == "Access-Control-Allow-Origin" for name, _ in headers):
             return headers

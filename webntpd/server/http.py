@@ -4,8 +4,8 @@ h11 judges what is a valid request. A request is answered once it is complete, i
 so that `rt` is the arrival of what completed it. Bodies mean nothing here: they are read over,
 within a bound, to find the next request behind them.
 
-Where a request ends must be beyond dispute, or a proxy in front of us may take for one request what
-we take for two, and hand the second reply to somebody else (RFC 9112 §11.2). So what servers are
+The end of a request must be beyond dispute. Otherwise a proxy may see one request where we see two,
+and give the second reply to another client (RFC 9112 §11.2). So what servers are
 known to read in different ways is refused where the RFC leaves it open and h11 takes it, and with
 a body in chunks a connection ends.
 """
@@ -108,7 +108,7 @@ class Http:
                 event = self._h11.next_event()
             except h11.RemoteProtocolError as error:
                 error.__traceback__ = None  # its frames refer to the error: a cycle
-                reason, _, _ = str(error).partition(": bytearray(")  # what came is not sent back
+                reason, _, _ = str(error).partition(": bytearray(")  # the input is not sent back
                 output += self._refuse(HTTPStatus(error.error_status_hint), reason)
                 break
             except ValueError:  # h11 0.14: a Content-Length of thousands of digits

@@ -1,4 +1,4 @@
-"""The clock page and what it is made of: the only files that this server has.
+"""The clock page and its parts: the only files that this server has.
 
 They are part of the program, read once, and the same for everybody. The page runs our own scripts
 and nothing else: its Content-Security-Policy lets in neither what other servers have nor what
@@ -25,7 +25,7 @@ _FILES = {
     "/webntp.js": ("webntp.js", "text/javascript; charset=utf-8"),
 }
 PATHS = frozenset(_FILES)
-"""The paths at which nobody is told the time."""
+"""The paths that serve a page and not the time."""
 
 _POLICY = "; ".join(
     (
@@ -43,7 +43,7 @@ _POLICY = "; ".join(
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A file, and the entity tag by which a browser knows whether it has it already."""
+    """A file, and the entity tag by which a browser recognises it."""
 
     body: bytes
     content_type: str
@@ -56,7 +56,7 @@ class Page:
 
     @property
     def headers(self) -> Headers:
-        """Those of a reply with the body."""
+        """The header fields of a reply with the body."""
         return (
             *self.unchanged_headers,
             ("Content-Type", self.content_type),
@@ -68,7 +68,7 @@ class Page:
 
     @property
     def unchanged_headers(self) -> Headers:
-        """Those of a reply that says it is the same as before.
+        """The header fields of a reply without body: the browser's copy is still good.
 
         no-cache has browsers ask each time, so that all files are of one version of the program.
         """

@@ -1,8 +1,8 @@
-"""All connections in one task: an epoll instance of our own, which trio waits for.
+"""All connections in one task: trio waits for an epoll instance of our own.
 
-A task for each connection would cost more than the request that it serves. Here every ready
-connection is handled in one pass, and the other tasks of the daemon get their turn after a bounded
-piece of work, however many clients there are.
+A task for each connection would cost more than the request that it serves. Here one pass handles
+every ready connection, and yields to the other tasks of the daemon after SLICE, however many
+clients are ready.
 """
 
 import errno
@@ -26,13 +26,13 @@ from webntpd.sockets.listeners import Listener
 logger = logging.getLogger(__name__)
 
 MAX_EVENTS = 512
-"""Ready sockets that are asked for at a time."""
+"""Most events of one call of epoll."""
 MAX_ACCEPTS = 64
 """Connections accepted from a listener in one pass."""
 SLICE = 0.001
 """Longest run between two checkpoints, s; the client in hand is finished first."""
 TICK = 1.0
-"""Time between two looks at the deadlines, s."""
+"""Time between two checks of the deadlines, s."""
 
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
@@ -60,7 +60,7 @@ class Reactor:
         self._listeners = {listener.socket.fileno(): listener for listener in listeners}
         self._listening = False
         self._channels: dict[int, Channel] = {}
-        self._busy = trio.Event()  # there is something to look after
+        self._busy = trio.Event()  # there is a client, or a pause
 
     async def run(self) -> None:
         """Serve until cancelled. Call stop() after it in any case."""
@@ -117,14 +117,15 @@ class Reactor:
                     end = perf_counter() + SLICE
 
     def _settle(self, fd: int, channel: Channel) -> None:
-        """Bring what epoll waits for in line with what became of the channel."""
+        """Tell epoll the new interest of a channel, or forget a closed channel."""
         channel.changed = False
         if channel.closed:  # closing the descriptor has taken it out of epoll
             del self._channels[fd]
             self._counters.connections -= 1
             channel.caller.leave()
         else:
-            self._epoll.modify(fd, channel.interest)  # which looks anew at what is ready
+            # This also reports the events that are ready already.
+            self._epoll.modify(fd, channel.interest)
 
     # Accepting
 
@@ -200,7 +201,7 @@ class Reactor:
         self._counters.refusals += 1
 
     async def _watch_deadlines(self) -> None:
-        """Look after what time alone changes. Without clients there is nothing to wake up for."""
+        """Close overdue channels once a TICK. Without clients it does not wake up."""
         while True:
             await self._busy.wait()
             await trio.sleep(TICK)

@@ -1,4 +1,4 @@
-"""What a reply depends on in a request that h11 has accepted."""
+"""The parts of an accepted request that its reply depends on."""
 
 import ipaddress
 import re

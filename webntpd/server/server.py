@@ -1,4 +1,4 @@
-"""The server in the process's own trio loop, on sockets that are open already."""
+"""A server in this process, on sockets that are open already."""
 
 import resource
 from collections.abc import Callable, Sequence
@@ -98,7 +98,7 @@ def check_server(parameters: ServerParameters) -> None:
 
 
 def stamp(listeners: Sequence[Listener], parameters: ServerParameters) -> bool:
-    """Have the kernel stamp what the clients of these sockets send; False if it does not."""
+    """Have the kernel stamp the arrivals at these sockets; False if it does not."""
     return parameters.kernel_timestamps and all(
         stamps.enable(listener.socket, transmit=False) for listener in listeners
     )

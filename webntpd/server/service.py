@@ -32,9 +32,9 @@ async def serve(
     """Serve the clock's time until cancelled, and stop gracefully then.
 
     Reports the addresses that it listens on once it does. Raises ServerError if it cannot.
-    `leap` is asked about once a second; `counters` are kept up to date for others to look at.
-    Each time that it is woken in `reload`, it reads the certificate anew; no connection ends by
-    that. `fast_paths` are only ever off to measure what they are worth.
+    `leap` is asked about once a second; `counters` are kept up to date for
+    other tasks. Each wake-up in `reload` makes it read the certificate anew, and ends no
+    connection. `fast_paths` are switched off only by measurements.
     """
     counters = counters or Counters()
     reload = ParkingLot() if reload is None else reload  # an empty one is false
@@ -61,7 +61,7 @@ async def serve(
 async def _renew(
     reload: ParkingLot, server: Server, tell_others: Callable[[], None] = lambda: None
 ) -> None:
-    """Read the certificate anew whenever that is wanted. One that is bad goes no further."""
+    """Read the certificate anew at each wake-up. A bad one is not used."""
     while True:
         await reload.park()
         if server.renew():

@@ -1,9 +1,9 @@
-"""Replies of one second as a pattern with four gaps, the fast way to write them.
+"""The template of one second: the fast way to write its replies.
 
-Within a second, replies to one kind of request differ in `it` and in the fractions of their
-timestamps only. So everything else, the head that a reply is sent with included, is put together
-once, and a reply costs one formatting of bytes. At the turn of a second a few replies have
-timestamps of two; those are left to ReplyTemplate, which takes three times as long.
+Replies of one second to one kind of request differ only in `it` and in the fractions of three
+timestamps. All other bytes, the head included, are rendered once a second, and a reply costs one
+formatting of bytes. A reply at the turn of a second may have timestamps of two seconds: then
+ReplyTemplate renders it, which takes three times as long.
 """
 
 from collections.abc import Callable
@@ -13,11 +13,11 @@ from webntpd.protocol.wire import ReplyTemplate
 from webntpd.server.crossorigin import Headers
 
 LONGEST = 20
-"""The digits of an `it` for which a pattern is kept: it has nanoseconds. Few have more."""
+"""Longest `it` for which a pattern is kept, digits: one with nanoseconds."""
 
 
 class SecondTemplate:
-    """Replies of one second, each behind what `head` says of the length of its body."""
+    """Renders the replies of one second; `head` makes the head for the length of a body."""
 
     __slots__ = ("_head", "_patterns", "_second", "_start_ns", "_template")
 
@@ -40,7 +40,7 @@ class SecondTemplate:
         return self._head(len(body)) + body
 
     def _pattern(self, size: int) -> bytes:
-        """All of a reply with an `it` of that many characters."""
+        """The whole reply for an `it` of that many characters."""
         body = self._template.pattern(self._second)
         head = self._head(len(body % (b"0" * size, 0, 0, 0)))
         pattern = head.replace(b"%", b"%%") + body
@@ -50,7 +50,7 @@ class SecondTemplate:
 
 
 def json_headers(length: int, date: str, origin_headers: Headers) -> Headers:
-    """Those of every reply with JSON in it."""
+    """The header fields of a reply with JSON."""
     return (
         ("Content-Type", "application/json; charset=utf-8"),
         ("Cache-Control", "no-cache, no-store"),
@@ -61,7 +61,7 @@ def json_headers(length: int, date: str, origin_headers: Headers) -> Headers:
 
 
 def ok_head(headers: Headers) -> bytes:
-    """The head of a 200, byte for byte as h11 would write it."""
+    """The head of a reply with status 200, as h11 would write it byte for byte."""
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers)
     return f"HTTP/1.1 200 OK\r\n{lines}\r\n".encode("latin-1")
 

@@ -1,8 +1,8 @@
-"""What every reply says of the time, in one place for all connections.
+"""The time, and the facts that every reply tells with it.
 
 Most of a reply stays the same for a second: the leap notice, the state of the clock, the Date
-header. So that is looked up once a second, when the first requests of a new second come; only the
-timestamps themselves are made for each reply.
+header. These are looked up once a second, at the first requests of a new second. Only the
+timestamps are made for each reply.
 """
 
 from collections.abc import Callable
@@ -16,15 +16,15 @@ from webntpd.protocol.wire import ReplyTemplate
 from webntpd.server.template import SecondTemplate, text_head
 
 _MAX_TEMPLATES = 256
-"""Hosts by which clients call us are few, but it is clients who choose them."""
+"""Most hosts with a template of their own. Clients choose the host, so the number is bounded."""
 
 
 class TimeSource:
-    """The clock, with all that goes into a reply beside it.
+    """The clock, and the facts of the second that was looked up last.
 
-    `date` is the Date header's value in `second`, the one that was looked up last, and `messages`
-    has the templates of that second that message() has made. `withheld` says that the clock is not
-    synchronised and nobody shall be told its time.
+    `date` is the value of the Date header in `second`. `messages` has the templates of that second
+    that message() has made. `withheld` says that the clock is not synchronised, so that no reply
+    tells the time.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class TimeSource:
         self.refresh(clock.realtime_ns())
 
     def refresh(self, now_ns: int) -> bool:
-        """Look everything up anew if it was of another second; return whether it was."""
+        """Look everything up if a new second has begun; return whether one has."""
         second = now_ns // NS_PER_S
         if second == self.second:
             return False
@@ -76,7 +76,7 @@ class TimeSource:
         return template
 
     def message(self, host: str) -> SecondTemplate:
-        """The same as a message of a WebSocket."""
+        """The template of the same reply as a WebSocket message."""
         message = self.messages.get(host)
         if message is None:
             message = SecondTemplate(self.template(host), self.second, text_head)

@@ -1,7 +1,7 @@
-"""TLS around a conversation, without its socket either: OpenSSL works on memory only.
+"""TLS around a conversation, without its socket: OpenSSL works on memory only.
 
-So a handshake takes its steps as its bytes arrive, in the same pass as everyone else's requests,
-and the stamps of arrival and departure are those of the TCP segments underneath.
+So the steps of a handshake run as its bytes arrive, in the same pass as other clients' requests.
+The stamps of arrival and departure belong to the TCP segments underneath.
 """
 
 import ssl

@@ -3,8 +3,8 @@
 wsproto judges what the client sends and makes the control frames. Our replies are simple enough to
 be framed by hand: each is one unmasked text frame.
 
-The fast path is the frame that nearly every client sends, and nothing but that: a whole text
-message of a plain timestamp, alone in what arrived. It is unmasked in place, without wsproto.
+The fast path takes the usual input only: one frame, which is a whole text message with a plain
+timestamp. It is unmasked in place, without wsproto.
 
 A client that negotiated the interleaved mode is also told when the reply before really left. The
 kernel says so after the fact, of a position in the stream of bytes that we sent: the end of that
@@ -63,7 +63,7 @@ class WebSocket:
         self._client = client
         self._interleaved = interleaved
         self._parser: Connection | None = None  # in the middle of a frame or message
-        self._message = b""  # what has come of a message so far
+        self._message = b""  # the beginning of a message
         self._position = 0  # bytes returned so far, if interleaved
         self._it: str | None = None  # of the last reply,
         self._reply_end = 0  # the position at which it ends,
@@ -114,7 +114,7 @@ class WebSocket:
                 return self._sent(parser.send(event.response()))
             case CloseConnection():
                 return self._on_close(parser, event)
-        return b""  # a pong that nobody asked for
+        return b""  # an unsolicited pong
 
     def _on_data(
         self, parser: Connection, event: TextMessage | BytesMessage, arrived_ns: int
@@ -166,7 +166,7 @@ class WebSocket:
         return frame
 
     def _on_close(self, parser: Connection, event: CloseConnection) -> bytes:
-        """A close of the client's, or what wsproto would have us close with for its faults."""
+        """Answer a close of the client, or close for a fault that wsproto found."""
         self.closing = True
         if parser.state is not ConnectionState.REMOTE_CLOSING:
             self._context.counters.refusals += 1

@@ -1,7 +1,7 @@
-"""One process of the server: `python -m webntpd.server.worker`, run by webntpd.server.workers only.
+"""One process of the server: only workers.py runs `python -m webntpd.server.worker`.
 
-It serves on inherited sockets until its standard input ends. Signals are for the process that
-started it: a terminal and a service manager send them to all.
+It serves on inherited sockets until its standard input ends. It ignores signals, which a terminal
+and a service manager send to all processes: they are for the process that started it.
 """
 
 import logging

@@ -1,4 +1,4 @@
-"""The kernel's own timestamps of what a TCP socket sends and receives (SO_TIMESTAMPING).
+"""The kernel's timestamps of the bytes that a TCP socket sends and receives (SO_TIMESTAMPING).
 
 And the round trips that it measures itself (TCP_INFO). A server cannot make these look shorter
 without changing its kernel.

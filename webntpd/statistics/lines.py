@@ -63,14 +63,14 @@ class Record:
 
 
 class Recorder:
-    """Knows what has been recorded: a snapshot shows every peer, but only some of them anew."""
+    """Makes the records of each sample once, although snapshots repeat them."""
 
     def __init__(self) -> None:
         self._samples_ns: dict[str, int] = {}
         self._reports_ns: dict[str, int] = {}
 
     def new_in(self, status: Status) -> list[Record]:
-        """The records that this snapshot is the first to hold, those of a peer in their order."""
+        """The records that are new in this snapshot; those of one peer are in order."""
         return [record for peer in status.peers for record in self._of_peer(peer, status)]
 
     def _of_peer(self, peer: PeerStatus, status: Status) -> Iterator[Record]:
@@ -106,7 +106,7 @@ def rawstats_line(report: PeerReport, reading: Reading) -> str:
 
 
 def when(wall_ns: int) -> str:
-    """The Modified Julian Date and the second of the day, the way every line begins."""
+    """The first fields of every line: the Modified Julian Date and the second of the day."""
     day, of_day_ns = divmod(wall_ns, SECONDS_PER_DAY * NS_PER_S)
     # Not rounded: there is no second 86400.000.
     milliseconds = of_day_ns // 1_000_000
@@ -141,7 +141,7 @@ class PeerRecord:
 
 
 def parse_peerstats(line: str) -> PeerRecord | None:
-    """A line of peerstats, by whichever program; None for what is none."""
+    """A line of peerstats, written by any program; None if it is not one."""
     fields = line.split()
     try:
         mjd, second, name, _, *figures = fields

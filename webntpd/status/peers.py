@@ -1,4 +1,4 @@
-"""A snapshot as text: the columns of `ntpq -p`, and what the outputs got.
+"""A snapshot as text: the columns of `ntpq -p`, and a line for each output.
 
 Signs are NTP's: a positive offset means that the local clock is behind. chronyc has the opposite.
 """
@@ -71,7 +71,7 @@ def peer_row(peer: PeerStatus, status: Status) -> tuple[str, ...]:
 
 
 def refclock_line(refclock: RefclockStatus) -> str:
-    """One output: what it got, and whether anyone took it."""
+    """One output: its samples, and whether a consumer took them."""
     parts = [f"{refclock.published} samples published"]
     if refclock.last:
         parts.append(f"last {signed_seconds(refclock.last.offset)}")

@@ -4,7 +4,7 @@ A metric has the name that ntpd-rs's exporter uses where it means the same; what
 begins with `webntpd_`. Labels hold names from the configuration and words from enumerations,
 nothing that a remote sends, so that nobody can make the series grow.
 
-prometheus_client costs memory and time: who is not scraped does not import this module.
+prometheus_client costs memory and time, so a daemon without [metrics] does not import this module.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence

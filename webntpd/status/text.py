@@ -26,7 +26,7 @@ def seconds(value: float) -> str:
 
 
 def signed_seconds(value: float) -> str:
-    """As seconds(), always with its sign."""
+    """A duration as seconds() shows it, always with its sign."""
     text = seconds(value)
     return text if text.startswith("-") else f"+{text}"
 
@@ -76,7 +76,7 @@ def oscillator(frequency: Frequency | None) -> str:
 
 
 def printable(text: str) -> str:
-    """A text that came from elsewhere, without what a terminal or a log would take for its own."""
+    """A remote's text without control characters, safe for a terminal and a log."""
     return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
 
 
