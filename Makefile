@@ -131,6 +131,10 @@ deb:             ## the Debian package, built in a Debian 13 root directory, int
 test-boot: $(READY) deb  ## the package on booted machines, with each of the consumers (needs root)
 	$(BIN)/pytest -m boot tests/boot
 
+.PHONY: config-file
+config-file: $(READY)  ## renew etc/webntpd.toml from the definitions of the keys
+	$(BIN)/python -m webntpd.config.example > etc/webntpd.toml
+
 .PHONY: container test-container
 container:       ## the container image, on a Debian 13 root directory, also into dist/ (needs root and podman)
 	packaging/build-container

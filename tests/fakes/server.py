@@ -165,6 +165,17 @@ class FakeSocket:
         await self.send(TextMessage(body.decode()))
 
 
+def over_websocket(talk: Callable[[FakeSocket], Awaitable[None]]) -> Script:
+    """A script that opens a WebSocket, and then talks over it."""
+
+    async def script(visitor: Visitor) -> None:
+        websocket = FakeSocket(visitor)
+        await websocket.accept()
+        await talk(websocket)
+
+    return script
+
+
 async def always_right_socket(visitor: Visitor) -> None:
     """The script of a good WebSocket server of part 1."""
     socket = FakeSocket(visitor)

@@ -1,4 +1,4 @@
-"""Target: input of a hostile server or proxy. The daemon gets readings, or an Rejected."""
+"""Target: input of a hostile server or proxy. The daemon gets readings, or a Rejected."""
 
 import base64
 import hashlib

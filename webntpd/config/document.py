@@ -16,6 +16,8 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, create_model
 from pydantic.fields import FieldInfo
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core import core_schema
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -213,9 +215,25 @@ Document: Any = create_model("Document", __base__=_Sources, **_fields())
 """The whole configuration as written. A subclass names the file in `toml_file`."""
 
 
+class _WithoutNull(GenerateJsonSchema):
+    """TOML has no null: a key without a value is left out."""
+
+    def nullable_schema(self, schema: core_schema.NullableSchema) -> JsonSchemaValue:
+        return self.generate_inner(schema["schema"])
+
+    def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
+        made = super().default_schema(schema)
+        default = made.get("default")
+        if isinstance(default, dict):  # a section
+            made["default"] = {key: value for key, value in default.items() if value is not None}
+        elif default is None:
+            made.pop("default", None)
+        return made
+
+
 def json_schema() -> dict[str, Any]:
     """The JSON Schema of the file, for editors (draft 2020-12)."""
-    schema: dict[str, Any] = Document.model_json_schema()
+    schema: dict[str, Any] = Document.model_json_schema(schema_generator=_WithoutNull)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **schema,

@@ -4,7 +4,7 @@ import errno
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -17,12 +17,12 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from tests.unit.config.conftest import Write
 from webntpd.config import Config, ConfigError, access, load
 from webntpd.config.access import Reader, check_files
 
 BROKEN = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
-Write = Callable[[str], Path]
 CHECK = """
 import sys
 from pathlib import Path
@@ -60,16 +60,6 @@ def pems(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (directory / "encrypted.key").write_bytes(encrypted)
     (directory / "broken.pem").write_text(BROKEN)
     return directory
-
-
-@pytest.fixture
-def write(tmp_path: Path) -> Write:
-    def write(text: str) -> Path:
-        path = tmp_path / "webntpd.toml"
-        path.write_text(text)
-        return path
-
-    return write
 
 
 def tls(certificate: Path, key: Path | None = None) -> str:

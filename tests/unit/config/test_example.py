@@ -1,5 +1,6 @@
 """The installed file and the JSON Schema say what the parameter dataclasses say."""
 
+import json
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ EXAMPLE = Path(__file__).parents[3] / "etc" / "webntpd.toml"
 
 
 def test_the_installed_file_is_the_generated_one() -> None:
-    assert EXAMPLE.read_text() == example(), "run python -m webntpd.config.example"
+    assert EXAMPLE.read_text() == example(), "run make config-file"
 
 
 def test_every_key_of_the_file_is_explained() -> None:
@@ -69,3 +70,7 @@ def test_the_schema_knows_every_section_and_no_other_key() -> None:
 def test_the_keys_of_the_installed_file_are_in_the_schema() -> None:
     document = tomllib.loads(EXAMPLE.read_text())
     assert set(document) <= set(json_schema()["properties"])
+
+
+def test_the_schema_has_no_null_which_toml_cannot_write() -> None:
+    assert "null" not in json.dumps(json_schema())

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.unit.config.conftest import Write
 from webntpd.config import (
     Config,
     ConfigError,
@@ -39,7 +40,6 @@ from webntpd.statistics.files import StatisticsParameters
 EXAMPLE = Path(__file__).parents[3] / "etc" / "webntpd.toml"
 
 DEFAULT_LEAP_SOURCE = LeapSource()
-Write = Callable[[str], Path]
 
 
 @pytest.fixture(autouse=True)
@@ -47,16 +47,6 @@ def _no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.upper().startswith("WEBNTPD_"):
             monkeypatch.delenv(name)
-
-
-@pytest.fixture
-def write(tmp_path: Path) -> Write:
-    def write(text: str) -> Path:
-        path = tmp_path / "webntpd.toml"
-        path.write_text(text)
-        return path
-
-    return write
 
 
 def faults(path: Path, read: Callable[[Path], Config] = load) -> list[str]:

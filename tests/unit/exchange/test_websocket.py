@@ -17,6 +17,7 @@ from tests.fakes.server import (
     always_right,
     always_right_socket,
     http_response,
+    over_websocket,
     reply_json,
     serve,
 )
@@ -93,12 +94,11 @@ async def test_an_echoed_subprotocol_and_a_binary_reply_are_welcome(
 async def test_a_reply_byte_by_byte_is_a_reply(
     nursery: trio.Nursery, exchange_to: ExchangeTo
 ) -> None:
-    async def script(visitor: Visitor) -> None:
-        websocket = FakeSocket(visitor)
-        await websocket.accept()
+    @over_websocket
+    async def script(websocket: FakeSocket) -> None:
         body = reply_json(await websocket.token()).decode()
-        await visitor.drip(websocket.frame(TextMessage(body)))
-        await visitor.until_closed()
+        await websocket.visitor.drip(websocket.frame(TextMessage(body)))
+        await websocket.visitor.until_closed()
 
     server = await serve(nursery, script)
     assert (await measure(exchange_to(server.url("ws")))).delay >= 0
@@ -107,9 +107,8 @@ async def test_a_reply_byte_by_byte_is_a_reply(
 async def test_a_fragmented_reply_among_control_frames_is_a_reply(
     nursery: trio.Nursery, exchange_to: ExchangeTo
 ) -> None:
-    async def script(visitor: Visitor) -> None:
-        websocket = FakeSocket(visitor)
-        await websocket.accept()
+    @over_websocket
+    async def script(websocket: FakeSocket) -> None:
         body = reply_json(await websocket.token()).decode()
         await websocket.send(Pong(b"unasked"))
         await websocket.send(TextMessage(body[:9], message_finished=False))
@@ -117,7 +116,7 @@ async def test_a_fragmented_reply_among_control_frames_is_a_reply(
         await websocket.send(TextMessage(body[9:]))
         assert await websocket.event() == Pong(b"are you there?")
         ponged.set()
-        await visitor.until_closed()
+        await websocket.visitor.until_closed()
 
     ponged = trio.Event()
     server = await serve(nursery, script)
@@ -128,15 +127,14 @@ async def test_a_fragmented_reply_among_control_frames_is_a_reply(
 async def test_pings_are_answered_between_two_measures(
     nursery: trio.Nursery, exchange_to: ExchangeTo
 ) -> None:
-    async def script(visitor: Visitor) -> None:
-        websocket = FakeSocket(visitor)
-        await websocket.accept()
+    @over_websocket
+    async def script(websocket: FakeSocket) -> None:
         await websocket.reply(reply_json(await websocket.token()))
         await websocket.send(Ping(b"idle"))
         assert await websocket.event() == Pong(b"idle")
         ponged.set()
         await websocket.reply(reply_json(await websocket.token()))
-        await visitor.until_closed()
+        await websocket.visitor.until_closed()
 
     ponged = trio.Event()
     server = await serve(nursery, script)
@@ -152,9 +150,8 @@ async def test_a_connection_closed_while_idle_is_renewed_in_silence(
     exchange_to: ExchangeTo,
     goodbye: bool,
 ) -> None:
-    async def one_reply(visitor: Visitor) -> None:
-        websocket = FakeSocket(visitor)
-        await websocket.accept()
+    @over_websocket
+    async def one_reply(websocket: FakeSocket) -> None:
         await websocket.reply(reply_json(await websocket.token()))
         if goodbye:
             await websocket.send(CloseConnection(1000))
@@ -173,9 +170,8 @@ async def test_a_closing_that_crosses_the_message_is_no_failure(
     exchange_to: ExchangeTo,
     goodbye: bool,
 ) -> None:
-    async def deaf_to_the_second(visitor: Visitor) -> None:
-        websocket = FakeSocket(visitor)
-        await websocket.accept()
+    @over_websocket
+    async def deaf_to_the_second(websocket: FakeSocket) -> None:
         await websocket.reply(reply_json(await websocket.token()))
         await websocket.token()
         if goodbye:
@@ -190,12 +186,11 @@ async def test_a_closing_that_crosses_the_message_is_no_failure(
 async def test_a_hang_up_within_a_later_frame_is_a_failure(
     nursery: trio.Nursery, exchange_to: ExchangeTo
 ) -> None:
-    async def half_of_the_second(visitor: Visitor) -> None:
-        websocket = FakeSocket(visitor)
-        await websocket.accept()
+    @over_websocket
+    async def half_of_the_second(websocket: FakeSocket) -> None:
         await websocket.reply(reply_json(await websocket.token()))
         body = reply_json(await websocket.token()).decode()
-        await visitor.send(websocket.frame(TextMessage(body))[:30])
+        await websocket.visitor.send(websocket.frame(TextMessage(body))[:30])
 
     server = await serve(nursery, half_of_the_second)
     exchange = exchange_to(server.url("ws"))
@@ -207,11 +202,10 @@ async def test_a_hang_up_within_a_later_frame_is_a_failure(
 def floods(frames: bytes) -> Script:
     """Answers every message, and sends `frames` a thousand times behind the first answer."""
 
-    async def script(visitor: Visitor) -> None:
-        websocket = FakeSocket(visitor)
-        await websocket.accept()
+    @over_websocket
+    async def script(websocket: FakeSocket) -> None:
         await websocket.reply(reply_json(await websocket.token()))
-        await visitor.send(frames * 1000)
+        await websocket.visitor.send(frames * 1000)
         while True:
             await websocket.reply(reply_json(await websocket.token()))
 
@@ -256,13 +250,12 @@ async def test_a_server_that_floods_below_tls_is_dropped(
 async def test_a_peer_that_echoed_once_is_held_to_it(
     nursery: trio.Nursery, exchange_to: ExchangeTo
 ) -> None:
-    async def script(visitor: Visitor) -> None:
-        websocket = FakeSocket(visitor)
-        await websocket.accept()
+    @over_websocket
+    async def script(websocket: FakeSocket) -> None:
         for it in ("0", "", None, "0.000", ""):
             token = await websocket.token()
             await websocket.reply(reply_json(token) if it is None else reply_json(token, it=it))
-        await visitor.until_closed()
+        await websocket.visitor.until_closed()
 
     exchange = exchange_to((await serve(nursery, script)).url("ws"))
     for _ in range(3):
@@ -272,13 +265,12 @@ async def test_a_peer_that_echoed_once_is_held_to_it(
     assert "has echoed before" in failure.detail
 
 
-async def test_messages_that_nobody_asked_for_leave_no_task_behind(nursery: trio.Nursery) -> None:
-    async def script(visitor: Visitor) -> None:
-        websocket = FakeSocket(visitor)
-        await websocket.accept()
+async def test_unsolicited_messages_leave_no_task_behind(nursery: trio.Nursery) -> None:
+    @over_websocket
+    async def script(websocket: FakeSocket) -> None:
         message = TextMessage(reply_json(await websocket.token()).decode())
-        await visitor.send(b"".join(websocket.frame(message) for _ in range(4)))
-        await visitor.until_closed()
+        await websocket.visitor.send(b"".join(websocket.frame(message) for _ in range(4)))
+        await websocket.visitor.until_closed()
 
     server = await serve(nursery, script)
     async with trio.open_nursery() as readers:
@@ -293,9 +285,8 @@ async def test_messages_that_nobody_asked_for_leave_no_task_behind(nursery: trio
 async def test_aclose_says_goodbye_and_a_later_measure_connects_anew(
     nursery: trio.Nursery, exchange_to: ExchangeTo
 ) -> None:
-    async def script(visitor: Visitor) -> None:
-        websocket = FakeSocket(visitor)
-        await websocket.accept()
+    @over_websocket
+    async def script(websocket: FakeSocket) -> None:
         await websocket.reply(reply_json(await websocket.token()))
         goodbye = await websocket.event()
         assert isinstance(goodbye, CloseConnection)
@@ -317,11 +308,10 @@ async def test_aclose_does_not_wait_for_a_server_that_does_not_answer(
     exchange_to: ExchangeTo,
     patient_clock: MockClock,
 ) -> None:
-    async def script(visitor: Visitor) -> None:
-        websocket = FakeSocket(visitor)
-        await websocket.accept()
+    @over_websocket
+    async def script(websocket: FakeSocket) -> None:
         await websocket.reply(reply_json(await websocket.token()))
-        await visitor.until_closed()
+        await websocket.visitor.until_closed()
         closed.set()
 
     closed = trio.Event()
@@ -336,11 +326,10 @@ async def test_when_all_is_cancelled_aclose_waits_for_nothing(
     nursery: trio.Nursery,
     patient_clock: MockClock,
 ) -> None:
-    async def script(visitor: Visitor) -> None:
-        websocket = FakeSocket(visitor)
-        await websocket.accept()
+    @over_websocket
+    async def script(websocket: FakeSocket) -> None:
         await websocket.reply(reply_json(await websocket.token()))
-        await visitor.until_closed()
+        await websocket.visitor.until_closed()
 
     server = await serve(nursery, script)
     parameters = ExchangeParameters(server.url("ws"), Kind.WEBSOCKET, proxy="")
@@ -378,31 +367,30 @@ def refuses_and_waits(data: bytes) -> Script:
 def answers_with(data: bytes) -> Script:
     """Answers the first message with raw bytes."""
 
-    async def script(visitor: Visitor) -> None:
-        websocket = FakeSocket(visitor)
-        await websocket.accept()
+    @over_websocket
+    async def script(websocket: FakeSocket) -> None:
         await websocket.token()
-        await visitor.send(data)
+        await websocket.visitor.send(data)
 
     return script
 
 
 def replies_with(**members: str) -> Script:
-    async def script(visitor: Visitor) -> None:
-        websocket = FakeSocket(visitor)
-        await websocket.accept()
+    @over_websocket
+    async def script(websocket: FakeSocket) -> None:
         await websocket.reply(reply_json(await websocket.token(), **members))
-        await visitor.until_closed()
+        await websocket.visitor.until_closed()
 
     return script
 
 
-async def resets(visitor: Visitor) -> None:
-    websocket = FakeSocket(visitor)
-    await websocket.accept()
+@over_websocket
+async def resets(websocket: FakeSocket) -> None:
     await websocket.token()
-    assert isinstance(visitor.stream, trio.SocketStream)
-    visitor.stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    assert isinstance(websocket.visitor.stream, trio.SocketStream)
+    websocket.visitor.stream.setsockopt(
+        socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+    )
 
 
 SWITCHING = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -482,16 +470,14 @@ async def never_answers(visitor: Visitor) -> None:
     await trio.sleep_forever()
 
 
-async def drips_the_reply(visitor: Visitor) -> None:
-    websocket = FakeSocket(visitor)
-    await websocket.accept()
+@over_websocket
+async def drips_the_reply(websocket: FakeSocket) -> None:
     body = reply_json(await websocket.token()).decode()
-    await visitor.drip(websocket.frame(TextMessage(body)), interval=1)
+    await websocket.visitor.drip(websocket.frame(TextMessage(body)), interval=1)
 
 
-async def only_pings(visitor: Visitor) -> None:
-    websocket = FakeSocket(visitor)
-    await websocket.accept()
+@over_websocket
+async def only_pings(websocket: FakeSocket) -> None:
     while True:
         await websocket.send(Ping())
         await trio.sleep(1)
