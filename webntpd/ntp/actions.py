@@ -1,4 +1,4 @@
-"""What a peer asks of its task: measure, wait, disconnect, pass on a report.
+"""The actions that a peer asks of its task: measure, wait, disconnect, pass on a report.
 
 Every answer of a peer ends with exactly one Measure or Wait.
 """

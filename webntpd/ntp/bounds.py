@@ -1,4 +1,4 @@
-"""What one peer's measurements say of X = true time - RAW now: a guess, and bounds that hold.
+"""One peer's estimate of X = true time - RAW at an instant: a guess, and bounds that hold.
 
 One exchange is two bounds, for any two one-way delays: the server reads T2 after the request left
 at R1, and T3 before the reply came at R4. So
@@ -47,7 +47,7 @@ by more."""
 MIN_HALF_WIDTH = 4e-6
 """Every interval is widened by this at both ends, s: timestamps have errors that no stamp shows."""
 HORIZON_ENTRIES = 4
-"""As many entries stay at least when a horizon takes out older ones."""
+"""A horizon leaves at least this many entries."""
 
 
 class Bounds(NamedTuple):
@@ -58,7 +58,7 @@ class Bounds(NamedTuple):
 
     @property
     def delay(self) -> float:
-        """Their distance, s: the round trip, and the resolution."""
+        """The distance of the two bounds, s: the round trip plus the resolution."""
         return (self.ceiling_ns - self.floor_ns) / NS_PER_S
 
 
@@ -71,7 +71,7 @@ def bounds_of(reading: Reading, resolution_ns: int) -> Bounds:
 
 
 class Settled(Enum):
-    """The entries that a window had to forget so that its bounds agree."""
+    """The entries that settle() dropped so that the bounds agree."""
 
     NOTHING = auto()
     HALVED = auto()  # older halves of its entries
@@ -79,7 +79,7 @@ class Settled(Enum):
 
 
 class Window:
-    """The entries of one peer, oldest first."""
+    """The window of one peer: its entries, oldest first."""
 
     def __init__(self, slew: float = 0.0) -> None:
         self.entries: tuple[Entry, ...] = ()

@@ -136,7 +136,7 @@ class PeerEstimate:
 
     @property
     def dispersion(self) -> float:
-        """The part of the half width that is not the delay's, s."""
+        """The half width less half of the delay, s."""
         return max(0.0, self.half_width - self.delay / 2)
 
 

@@ -99,7 +99,7 @@ class Line:
             self._fitted[-1] = self._point(at_ns, x_ns, delay)
 
     def clear(self) -> None:
-        """Forget all points: X is another one now."""
+        """Forget all points: X has a new value."""
         self._fitted.clear()
         self._older.clear()
         self._base = None

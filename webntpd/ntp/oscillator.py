@@ -10,7 +10,7 @@ from itertools import accumulate
 from webntpd.ntp.estimates import Frequency
 
 MEMORY = 4096.0
-"""A peer that was not heard for longer, s, does not count."""
+"""A peer counts for this time after its last answer, s."""
 MEDIAN_PEERS = 3
 """From this number on, frequencies far from the median are left out."""
 AGREEMENT = 3.0
@@ -43,7 +43,7 @@ def blended(prior: Frequency, line: Frequency) -> Frequency:
 
 
 def is_refuted(prior: Frequency, line: Frequency) -> bool:
-    """Whether a line excludes the prior: it is of another oscillator, or out of date."""
+    """Whether a line excludes the prior, which may belong to another oscillator or be outdated."""
     apart = abs(line.value - prior.value)
     return apart > AGREEMENT * (line.uncertainty + prior.uncertainty)
 

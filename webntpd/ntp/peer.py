@@ -82,7 +82,7 @@ class Peer:
         self._line = Line()
         self._prior = prior
         self._fit: Fit | None = None
-        self._resolution_ns = NS_PER_S  # the finest that the server has shown
+        self._resolution_ns = NS_PER_S  # the finest resolution in the server's replies, ns
         self._exchanges = 0
         self._best: tuple[Reading, Bounds] | None = None  # this poll's, of the least delay
         self._began_entry = False  # whether this poll began an entry of the window
@@ -102,13 +102,13 @@ class Peer:
         self._reported: PeerReport | None = None
 
     def start(self, now_ns: int) -> tuple[Action, ...]:
-        """Begin: the first poll comes within START_SPREAD."""
+        """Begin. The first poll comes within START_SPREAD."""
         self._began_ns = now_ns
         self._next_poll_ns = now_ns + round(self._rng() * START_SPREAD * NS_PER_S)
         return self._then(Wait(self._next_poll_ns), now_ns)
 
     def on_timer(self, now_ns: int) -> tuple[Action, ...]:
-        """The instant of the last Wait has come."""
+        """Handle the end of the last Wait."""
         if not self._remaining:
             unreachable = not self._reach
             self._reach = self._reach << 1 & REACH_BITS
@@ -144,7 +144,7 @@ class Peer:
         return self._end_poll(now_ns)
 
     def on_suspend(self, now_ns: int) -> tuple[Action, ...]:
-        """The machine slept, so that X is another one now: begin anew.
+        """The machine was suspended, so X has a new value: begin anew.
 
         The oscillator is the same, so its frequency is kept as a prior. A Retry-After still holds.
         """

@@ -1,4 +1,4 @@
-"""Which peers to believe, and what they say together (RFC 5905 §11.2.1 and §11.2.3).
+"""Selects the peers to believe, and combines them (RFC 5905 §11.2.1 and §11.2.3).
 
 Each candidate claims that the truth lies in its correctness interval, and guesses where. As long as
 a majority does not lie, the truth can only be where a majority of the intervals overlap. Three pure
@@ -30,11 +30,11 @@ from math import sqrt
 from statistics import median
 
 GATE_PEERS = 3
-"""With fewer truechimers there is no majority of guesses to be far from."""
+"""Fewest truechimers for the gate: fewer have no majority of guesses."""
 GATE = 4.0
-"""A guess is far from the median when it is farther than so many of their deviations."""
+"""The gate, in median deviations from the median of the guesses."""
 MAX_WEIGHT = 0.5
-"""The most that one peer weighs where GATE_PEERS or more speak."""
+"""Largest weight of one peer among GATE_PEERS or more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Intersection:
-    """From the lowest to the highest point where the truth can be, s."""
+    """The range of points where the truth can be, s."""
 
     low: float
     high: float

@@ -1,4 +1,4 @@
-"""Quantiles of Student's t distribution: how far to trust a variance that few points gave."""
+"""Quantiles of Student's t distribution, for a variance that few points gave."""
 
 from math import exp, pi, sqrt
 from statistics import NormalDist

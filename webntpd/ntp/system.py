@@ -76,7 +76,7 @@ class System:
         self._horizons = {n: each for n, each in self._horizons.items() if n in self._names}
 
     def forget(self) -> None:
-        """The machine slept: X is another one now, and the peers begin anew."""
+        """Drop all reports after a suspend: X has a new value, and the peers begin anew."""
         self._reports.clear()
         self._horizons.clear()
         self._electorate, self._newcomers = 0, frozenset()
@@ -118,7 +118,7 @@ class System:
                     self._horizons[report.name] = report.track.line_start_ns
 
     def _frequencies(self, now_ns: int) -> list[Frequency]:
-        """Of each peer that has a line, agreed in the last vote, and was heard within MEMORY."""
+        """The frequencies of the peers with a line that agreed in the last vote and are not silent."""
         return [
             report.track.frequency
             for report in self.reports
@@ -224,7 +224,7 @@ class System:
         )
 
     def _aged(self, report: PeerReport, estimate: PeerEstimate, now_ns: int) -> float:
-        """How much the scale of a guess's error has grown since its peer was last heard, s."""
+        """The growth of a guess's error since the last answer of its peer, s."""
         rate = guess_rate(self._common, estimate.frequency) + self._parameters.slew
         return rate * seconds_between(report.last_reply_ns or now_ns, now_ns)
 
@@ -238,7 +238,7 @@ def calls_for_publication(verdict: Verdict, report: PeerReport) -> bool:
 
 
 def is_fit(report: PeerReport, estimate: PeerEstimate, now_ns: int) -> bool:
-    """Whether a peer's estimate is good enough to be used at all (RFC 5905 A.5.5.3)."""
+    """Whether a peer's estimate may be used at all (the fit routine of RFC 5905 A.5.5.3)."""
     if report.track is None or report.track.exchanges < MIN_EXCHANGES:
         return False
     silence = seconds_between(report.track.last_reply_ns, now_ns)

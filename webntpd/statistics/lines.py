@@ -129,7 +129,7 @@ def source(name: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class PeerRecord:
+class PeerLine:
     """A line of peerstats: seconds of Unix time, and differences in seconds."""
 
     at: float
@@ -140,7 +140,7 @@ class PeerRecord:
     jitter: float
 
 
-def parse_peerstats(line: str) -> PeerRecord | None:
+def parse_peerstats(line: str) -> PeerLine | None:
     """A line of peerstats, written by any program; None if it is not one."""
     fields = line.split()
     try:
@@ -149,4 +149,4 @@ def parse_peerstats(line: str) -> PeerRecord | None:
         at = (int(mjd) - MJD_OF_UNIX_EPOCH) * SECONDS_PER_DAY + float(second)
     except ValueError:
         return None
-    return PeerRecord(at, name, offset, delay, dispersion, jitter)
+    return PeerLine(at, name, offset, delay, dispersion, jitter)

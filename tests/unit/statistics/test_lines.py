@@ -22,7 +22,7 @@ from webntpd.ntp.estimates import PeerEstimate, Tally
 from webntpd.ntp.readings import NS_PER_S
 from webntpd.statistics.lines import (
     File,
-    PeerRecord,
+    PeerLine,
     Recorder,
     ntp_time,
     parse_peerstats,
@@ -134,7 +134,7 @@ def test_a_line_of_peerstats_is_read_as_it_was_written(
 def test_the_lines_of_ntpd_itself_are_read() -> None:
     line = "48773 10847.650 127.127.4.1 9714 -0.001605376 0.000000000 0.001424877 0.000958674"
     at = (48_773 - 40_587) * 86_400 + 10_847.650
-    record = PeerRecord(at, "127.127.4.1", -0.001605376, 0.0, 0.001424877, 0.000958674)
+    record = PeerLine(at, "127.127.4.1", -0.001605376, 0.0, 0.001424877, 0.000958674)
     assert parse_peerstats(line) == record
     assert parse_peerstats(f"{line} more\n") == record
 

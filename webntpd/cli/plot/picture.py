@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
 from webntpd.cli.plot.series import Series, error_bound, offset_range
-from webntpd.statistics.lines import SECONDS_PER_DAY, PeerRecord
+from webntpd.statistics.lines import SECONDS_PER_DAY, PeerLine
 
 # Okabe and Ito's colours: told apart by every eye. More peers than that go round again, dashed.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -52,7 +52,7 @@ def draw(series: Series, path: Path) -> None:
 
 
 def _draw_peer(
-    panels: Sequence[Axes], source: str, records: Sequence[PeerRecord], style: str, colour: str
+    panels: Sequence[Axes], source: str, records: Sequence[PeerLine], style: str, colour: str
 ) -> None:
     times = [record.at / SECONDS_PER_DAY for record in records]  # as matplotlib counts
     for axes, figure in zip(panels, PANELS, strict=True):

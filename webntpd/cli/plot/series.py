@@ -8,7 +8,7 @@ from math import isnan, nan
 from pathlib import Path
 from statistics import median
 
-from webntpd.statistics.lines import File, PeerRecord, parse_peerstats
+from webntpd.statistics.lines import File, PeerLine, parse_peerstats
 
 GAP = 4.0
 """Where no record comes for so many times the usual interval, there was none to come."""
@@ -17,13 +17,13 @@ MARGIN = 0.05
 TINY = 1e-9
 """The margin of a range without any width, s."""
 
-Series = Mapping[str, Sequence[PeerRecord]]
+Series = Mapping[str, Sequence[PeerLine]]
 """The records of each source, in the order of time."""
 
 
 def read_peerstats(directory: Path, since: float) -> Series:
     """The records since an instant of Unix time, of all days' files. Raises OSError."""
-    found: dict[str, list[PeerRecord]] = defaultdict(list)
+    found: dict[str, list[PeerLine]] = defaultdict(list)
     for path in directory.iterdir():
         if path.name.startswith(f"{File.PEERSTATS}.") and path.stat().st_mtime >= since:
             with path.open(encoding="utf-8", errors="replace") as lines:
@@ -36,7 +36,7 @@ def read_peerstats(directory: Path, since: float) -> Series:
     }
 
 
-def with_gaps(records: Sequence[PeerRecord]) -> list[PeerRecord]:
+def with_gaps(records: Sequence[PeerLine]) -> list[PeerLine]:
     """The records, and one of no figures in every gap, so that no line is drawn across it."""
     if not records:
         return []
@@ -52,7 +52,7 @@ def with_gaps(records: Sequence[PeerRecord]) -> list[PeerRecord]:
     return result
 
 
-def error_bound(record: PeerRecord) -> float:
+def error_bound(record: PeerLine) -> float:
     """What bounds an offset's error, s, as far as peerstats tell (RFC 5905 A.5.5.2)."""
     return record.delay / 2 + record.dispersion + record.jitter
 

@@ -7,20 +7,20 @@ from pathlib import Path
 import pytest
 
 from webntpd.cli.plot.series import TINY, error_bound, offset_range, read_peerstats, with_gaps
-from webntpd.statistics.lines import PeerRecord
+from webntpd.statistics.lines import PeerLine
 
 NOON = (60_000 - 40_587) * 86_400.0 + 43_200
 
 
-def record(at: float, offset: float = 0.0, *, delay: float = 0.0) -> PeerRecord:
-    return PeerRecord(at, "a", offset, delay, dispersion=0.0, jitter=0.0)
+def record(at: float, offset: float = 0.0, *, delay: float = 0.0) -> PeerLine:
+    return PeerLine(at, "a", offset, delay, dispersion=0.0, jitter=0.0)
 
 
 def line(second: float, source: str = "a", offset: float = 0.0) -> str:
     return f"60000 {second} {source} 9604 {offset} 0.1 0.2 0.3\n"
 
 
-def offsets(records: list[PeerRecord]) -> list[float]:
+def offsets(records: list[PeerLine]) -> list[float]:
     return [each.offset for each in records]
 
 
@@ -35,7 +35,7 @@ def test_the_records_of_all_days_are_put_in_order_for_each_source(tmp_path: Path
         "a": [1, 2],
         "b": [3],
     }
-    assert series["a"][0] == PeerRecord(NOON, "a", 1.0, 0.1, 0.2, 0.3)
+    assert series["a"][0] == PeerLine(NOON, "a", 1.0, 0.1, 0.2, 0.3)
 
 
 def test_what_is_no_line_of_peerstats_is_passed_over(tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ def test_a_missed_poll_is_no_outage() -> None:
 
 
 def test_the_bound_of_an_error_is_half_the_delay_and_the_rest() -> None:
-    assert error_bound(PeerRecord(0, "a", 9, 4, 0.5, 0.25)) == 2.75
+    assert error_bound(PeerLine(0, "a", 9, 4, 0.5, 0.25)) == 2.75
 
 
 def test_every_offset_and_the_narrowest_band_are_in_the_picture() -> None:
