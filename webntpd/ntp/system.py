@@ -118,7 +118,7 @@ class System:
                     self._horizons[report.name] = report.track.line_start_ns
 
     def _frequencies(self, now_ns: int) -> list[Frequency]:
-        """The frequencies of the peers with a line that agreed in the last vote and are not silent."""
+        """The frequencies of the peers that have a line, agreed in the last vote, and still answer."""
         return [
             report.track.frequency
             for report in self.reports
