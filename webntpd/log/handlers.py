@@ -132,6 +132,6 @@ def descriptor_of(stream: Writable) -> int | None:
 
 
 def losses(count: int) -> logging.LogRecord:
-    """The line that says how many were lost."""
+    """The log line with the number of lost lines."""
     text = "%d log lines were lost while the log was not read"
     return logging.LogRecord(__name__, logging.WARNING, "", 0, text, (count,), None)

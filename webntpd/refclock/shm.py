@@ -69,7 +69,7 @@ class ShmTime(ctypes.Structure):
 
 
 class Segment:
-    """An attached segment."""
+    """A shared memory segment that is attached to this process."""
 
     def __init__(self, shmid: int) -> None:
         self.shmid = shmid
@@ -133,7 +133,7 @@ class Segment:
 
 
 class ShmRefclock:
-    """One unit of driver 28. `owners` are users, besides root and us, whose segment is used."""
+    """A unit of ntpd's driver 28. `owners` are further users whose segment is accepted."""
 
     def __init__(self, unit: int, owners: frozenset[int] = frozenset()) -> None:
         self._samples = SampleCounts(f"SHM({unit})")

@@ -26,10 +26,10 @@ MAPPED_PREFIX = 96
 class Caller:
     """The other end of one connection.
 
-    `direct` is the client there, None if no limits of an address apply. `proxy` is the address if a
-    trusted proxy is there, empty for a Unix socket, None for a client. `holder` is the client that
-    the connection counts towards, and `slot` its place, once it has one. `paid` says that the next
-    request is paid for.
+    `direct` is the client that connects, None if no limits of an address apply to it. `proxy` is
+    the address of a trusted proxy, empty for a Unix socket, None if no proxy connects. The
+    connection counts towards `holder`, and `slot` is its place. `paid` says that the next request
+    is paid already.
     """
 
     admission: "Admission"

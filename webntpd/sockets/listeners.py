@@ -43,7 +43,7 @@ class Listener:
 
     @property
     def address(self) -> str:
-        """Where it listens, in the form that is configured."""
+        """The address in the form of the configuration."""
         name = self.socket.getsockname()
         if self.socket.family is socket.AF_UNIX:
             return f"{UNIX}{name}"

@@ -1,4 +1,4 @@
-"""What to say of the step from one snapshot to the next: one line per change of state.
+"""The log lines for the step from one snapshot to the next: one for each change of state.
 
 As the lines come from snapshots, nothing that repeats itself is said twice, and a remote makes
 at most one line a poll.

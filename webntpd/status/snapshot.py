@@ -66,7 +66,7 @@ class PeerStatus:
 
 @dataclass(frozen=True, slots=True)
 class ServerStatus:
-    """What the embedded server has done since the daemon started; `connections` are open now.
+    """The counts of the embedded server since the daemon started; `connections` are open now.
 
     `requests` are HTTP's, `messages` WebSocket's that were answered; `refusals` are connections,
     requests and messages that were turned away.

@@ -85,14 +85,14 @@ def _server_facts(server: ServerStatus) -> Iterator[Fact]:
 
 
 def _fate(refclock: RefclockStatus) -> str:
-    """What became of the sample before the last; of the last itself nothing can be known yet."""
+    """Whether the sample before the last was taken; the last one may still be."""
     if refclock.consumed is None:
         return "not known whether the consumer took it"
     return "consumed" if refclock.consumed else "not consumed: is a consumer reading?"
 
 
 def sense(offset: float) -> str:
-    """What the sign of an offset means. chronyc prints the opposite one."""
+    """The meaning of an offset's sign. chronyc prints the opposite sign."""
     if offset == 0:
         return "the local clock is right"
     return f"the local clock is {'behind' if offset > 0 else 'ahead'}"
