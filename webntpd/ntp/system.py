@@ -118,7 +118,7 @@ class System:
                     self._horizons[report.name] = report.track.line_start_ns
 
     def _frequencies(self, now_ns: int) -> list[Frequency]:
-        """The frequency of each peer that has a line, agreed in the last vote, and is not silent."""
+        """The frequency of each peer that has a line, agreed in the last vote and is not silent."""
         return [
             report.track.frequency
             for report in self.reports
