@@ -6,7 +6,7 @@ from pathlib import Path
 
 from webntpd import __version__
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 RELEASE = re.compile(r"^## \[(\d+\.\d+\.\d+)\] - (\d{4}-\d\d-\d\d)$", re.MULTILINE)
 DEBIAN_RELEASE = re.compile(r"^webntpd \(([^)]+)\).*?^ -- [^>]+>  (.+?)$", re.MULTILINE | re.DOTALL)
 
