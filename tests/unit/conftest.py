@@ -1,7 +1,8 @@
 """What the tests of several modules share."""
 
+import logging
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from trio.testing import MockClock
 from webntpd.clock.clocks import SystemClock
 from webntpd.exchange import make_exchange
 from webntpd.exchange.base import Exchange, ExchangeParameters
+from webntpd.log.handlers import UnblockedHandler
 from webntpd.names import Kind
 
 KINDS = {
@@ -20,6 +22,17 @@ KINDS = {
     "ws": Kind.WEBSOCKET,
     "wss": Kind.WEBSOCKET,
 }
+
+
+@pytest.fixture(autouse=True)
+def _log() -> Iterator[None]:
+    """Put the log back as it was: a command sets it up for its whole process."""
+    root = logging.getLogger()
+    level = root.level
+    yield
+    root.setLevel(level)
+    for handler in [each for each in root.handlers if isinstance(each, UnblockedHandler)]:
+        root.removeHandler(handler)
 
 
 @pytest.fixture

@@ -1,12 +1,11 @@
 """The commands that change the machine or run for ever, with small fakes of both."""
 
 import json
-import logging
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +21,6 @@ from webntpd.config import Config
 from webntpd.refclock.shm import ShmRefclock
 from webntpd.server import ServerError
 from webntpd.status.snapshot import Status
-
-
-@pytest.fixture(autouse=True)
-def _log() -> Iterator[None]:
-    """Put the log back as it was: a command sets it up for its whole process."""
-    root = logging.getLogger()
-    level, handlers = root.level, list(root.handlers)
-    yield
-    root.setLevel(level)
-    root.handlers[:] = handlers
 
 
 @pytest.fixture
