@@ -235,7 +235,10 @@ def provide(root: Path, package: Path) -> None:
     """Put there what an administrator would fetch: packages, and the wheel for pip."""
     shutil.copy(package, f"{root}{PACKAGE}")
     pip = (sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation")
-    subprocess.run([*pip, f"--wheel-dir={root}{Path(WHEEL).parent}", ROOT], check=True)
+    wheels = root / Path(WHEEL).parent.relative_to("/")
+    for old in wheels.glob("webntpd-*.whl"):  # of an earlier version
+        old.unlink()
+    subprocess.run([*pip, f"--wheel-dir={wheels}", ROOT], check=True)
     # A test's machine need not survive the loss of power.
     Path(root, "etc/dpkg/dpkg.cfg.d/no-sync").write_text("force-unsafe-io\n")
     for wanted in (PACKAGE, *AT_HAND):
