@@ -1,9 +1,9 @@
 """The unit tests cover every branch of every module.
 
 `make coverage` runs tests/unit once, measures the processes that the tests start as well, and then
-runs this module on what was measured. A module of a pure room needs no help from the rest of the
-program, so its own test file alone must cover it. tests/conftest.py labels what was measured with
-the test file that was running.
+runs this module on the result. A module of a pure room needs no help from the rest of the
+program, so its own test file alone must cover it. tests/conftest.py labels the result with the
+running test file.
 """
 
 import json
@@ -28,7 +28,7 @@ STILL_MISSING = {
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """What no test reached in one module."""
+    """The lines and branches of one module that no test reached."""
 
     lines: tuple[int, ...]
     branches: tuple[tuple[int, int], ...]
@@ -59,7 +59,7 @@ def modules(*, pure: bool) -> list[Path]:
 
 
 def missing(measured: coverage.Coverage, paths: list[Path], *labels: str) -> dict[Path, Missing]:
-    """What no test reached in each module; with `labels`, what was not reached under these."""
+    """The unreached lines and branches of each module, under these `labels` or any label."""
     contexts = [f"^{re.escape(label)}$" for label in labels]
     with tempfile.NamedTemporaryFile("r") as report:
         # A module that no test imports is in the report, too: `source` in pyproject.toml.

@@ -26,7 +26,7 @@ SAME = Help("")
 
 
 class Form(Enum):
-    """What a text of the file must be. config.forms has the check of each form."""
+    """The forms of a text in the file. config.forms has the check of each form."""
 
     ADDRESS = auto()  # ADDRESS:PORT
     LISTEN_ADDRESS = auto()  # ADDRESS:PORT, unix:/PATH or systemd

@@ -20,7 +20,7 @@ DEFAULT_STATE = Path("/var/lib/webntpd/state")
 """Where the daemon keeps the oscillator's frequency from one run to the next."""
 
 DEFAULT_STATISTICS = Path("/var/log/webntpd")
-"""What the service may write to; statistics are off until the configuration names a directory."""
+"""A directory that the service may write to. Statistics are off until a directory is configured."""
 
 
 class Kind(StrEnum):

@@ -79,32 +79,11 @@ def make_parser() -> argparse.ArgumentParser:
     sources = command("sources", "Show the peers", SOURCES)
     sources.add_argument("-v", "--verbose", action="store_true", help="everything of each peer")
     _add_look(sources)
-    watch = command("watch", "Show the status anew every second, with trends", WATCH)
-    _add_look(watch)
-    watch.add_argument(
-        "-n",
-        "--interval",
-        type=interval,
-        default=DEFAULT_INTERVAL,
-        metavar="SECONDS",
-        help=f"the time between two; default: {DEFAULT_INTERVAL:g}",
-    )
+    _add_watch(command("watch", "Show the status anew every second, with trends", WATCH))
     _add_serve(command("serve", "Run a WebNTP server, without a configuration file", SERVE))
-    check = command("check-config", "Check the configuration", CHECK)
-    _add_config(check)
-    check.add_argument(
-        "--schema",
-        action="store_true",
-        help="print the JSON Schema of the configuration, for editors, and check nothing",
-    )
-    consumer = command("consumer-config", "Print what the clock's daemon must be told", CONSUMER)
-    consumer.add_argument("consumer", choices=[*map(str, Consumer)], metavar="CONSUMER")
-    _add_config(consumer)
-    consumer.add_argument(
-        "--socket",
-        type=Path,
-        metavar="PATH",
-        help="where the daemon is asked; default: as in the configuration",
+    _add_check_config(command("check-config", "Check the configuration", CHECK))
+    _add_consumer_config(
+        command("consumer-config", "Print what the clock's daemon must be told", CONSUMER)
     )
     _add_plot(command("plot", "Draw offset, delay and jitter over time", PLOT))
     command("install-unit", "Install the units for systemd, after pip or pipx", INSTALL_UNIT)
@@ -208,6 +187,38 @@ def _add_look(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="PATH",
         help=f"where the daemon is asked; default: ${CONTROL_VARIABLE}, else {DEFAULT_CONTROL}",
+    )
+
+
+def _add_watch(watch: argparse.ArgumentParser) -> None:
+    _add_look(watch)
+    watch.add_argument(
+        "-n",
+        "--interval",
+        type=interval,
+        default=DEFAULT_INTERVAL,
+        metavar="SECONDS",
+        help=f"the time between two; default: {DEFAULT_INTERVAL:g}",
+    )
+
+
+def _add_check_config(check: argparse.ArgumentParser) -> None:
+    _add_config(check)
+    check.add_argument(
+        "--schema",
+        action="store_true",
+        help="print the JSON Schema of the configuration, for editors, and check nothing",
+    )
+
+
+def _add_consumer_config(consumer: argparse.ArgumentParser) -> None:
+    consumer.add_argument("consumer", choices=[*map(str, Consumer)], metavar="CONSUMER")
+    _add_config(consumer)
+    consumer.add_argument(
+        "--socket",
+        type=Path,
+        metavar="PATH",
+        help="where the daemon is asked; default: as in the configuration",
     )
 
 

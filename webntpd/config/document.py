@@ -122,29 +122,42 @@ def _check_server(server: Any) -> None:
         raise ValueError("listen_tls needs a certificate")
 
 
-DEPENDENT = {"kind", "name", "minpoll", "maxpoll"}
-"""The keys of a peer whose defaults depend on other keys; parameters.py has these defaults."""
-
-SECTIONS: Mapping[str, type[Section]] = {
-    "peer": section(
-        "Peer", ExchangeParameters, PeerParameters, dependent=DEPENDENT, check=_check_peer
-    ),
-    "shm": section("Shm", ShmParameters, Follow, kind="shm"),
-    "sock": section("Sock", SockParameters, Follow, kind="sock"),
-    "system": section("System", SystemParameters),
-    "server": section("Server", ServerParameters, Limits, check=_check_server),
-    "leap": section("Leap", LeapFile, LeapSource),
-    "state": section("State", StateFile),
-    "statistics": section("Statistics", StatisticsParameters, dependent={"directory"}),
-    "metrics": section("Metrics", Metrics),
-    "control": section("Control", Control),
-    "log": section("Log", Log),
+PARAMETERS: Mapping[str, tuple[type, ...]] = {
+    "peer": (ExchangeParameters, PeerParameters),
+    "shm": (ShmParameters, Follow),
+    "sock": (SockParameters, Follow),
+    "system": (SystemParameters,),
+    "server": (ServerParameters, Limits),
+    "leap": (LeapFile, LeapSource),
+    "state": (StateFile,),
+    "statistics": (StatisticsParameters,),
+    "metrics": (Metrics,),
+    "control": (Control,),
+    "log": (Log,),
 }
-"""The keys of each section, and of each type of refclock."""
-ARRAYS = ("peer", "refclock")
-"""The sections that may be given several times, as `[[peer]]`."""
+"""The dataclasses that have the keys of each section, and of each type of refclock."""
 OUTPUTS = ("shm", "sock")
 """The types of a refclock."""
+_DEPENDENT = {
+    "peer": {"kind", "name", "minpoll", "maxpoll"},
+    "statistics": {"directory"},
+}
+"""The keys without a default of their own; parameters.py has the defaults."""
+_CHECKS = {"peer": _check_peer, "server": _check_server}
+
+SECTIONS: Mapping[str, type[Section]] = {
+    name: section(
+        name.capitalize(),
+        *parameters,
+        dependent=_DEPENDENT.get(name, ()),
+        kind=name if name in OUTPUTS else None,
+        check=_CHECKS.get(name),
+    )
+    for name, parameters in PARAMETERS.items()
+}
+"""The model of each section, and of each type of refclock."""
+ARRAYS = ("peer", "refclock")
+"""The sections that may be given several times, as `[[peer]]`."""
 
 
 class Environment(EnvSettingsSource):

@@ -11,14 +11,9 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from webntpd.config.document import Control, Follow, LeapFile, Log, Metrics, StateFile
+from webntpd.config.document import OUTPUTS, PARAMETERS
 from webntpd.config.sections import Key, keys_of
 from webntpd.exchange.base import ExchangeParameters
-from webntpd.exchange.leaplist import LeapSource
-from webntpd.ntp.parameters import PeerParameters, SystemParameters
-from webntpd.refclock.base import ShmParameters, SockParameters
-from webntpd.server import Limits, ServerParameters
-from webntpd.statistics.files import StatisticsParameters
 
 WIDTH = 100
 RULE = "# " + "-" * 93
@@ -36,60 +31,54 @@ HEAD = """
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Part:
-    """A table of the file: its name, its keys, and the text above it.
+    """A table of the file: its name, the text above it, and the section with its keys.
 
-    `kind` is the value of the key `type`. A part that is not `active` is a comment itself. `rule`
-    draws a line above it. The `last` keys stand behind all others.
+    A part that is not `active` is a comment itself. `rule` draws a line above it. The `last` keys
+    stand behind all others. A part without a section is a text alone.
     """
 
-    name: str
-    keys: tuple[type, ...]
+    name: str = ""
     text: str = ""
-    kind: str | None = None
+    section: str | None = None
     active: bool = True
     rule: bool = True
     last: frozenset[str] = frozenset()
+
+    @property
+    def keys(self) -> list[Key]:
+        """The keys in the order of the file."""
+        found = keys_of(*PARAMETERS[self.section]) if self.section else []
+        return sorted(found, key=lambda key: key.name in self.last)
 
 
 PARTS = (
     Part(
         "[[peer]]",
-        (ExchangeParameters, PeerParameters),
         "The servers to poll: one [[peer]] each, as many as you like. There is none at first, so"
         " the daemon does not start before you have named one. With four or more, one that lies is"
         " outvoted.",
+        "peer",
         active=False,
         last=frozenset(each.name for each in keys_of(ExchangeParameters)) - {"url", "kind"},
     ),
     Part(
-        "",
-        (),
-        "The consumers of the offset: one [[refclock]] each. `webntpd consumer-config chrony` (or"
-        " ntpsec, ntpd, ntpd-rs) prints the lines for the consumer's own configuration.",
+        text="The consumers of the offset: one [[refclock]] each. `webntpd consumer-config chrony`"
+        " (or ntpsec, ntpd, ntpd-rs) prints the lines for the consumer's own configuration.",
     ),
+    Part("[[refclock]]", "Shared memory, for NTPsec, ntpd and chrony.", "shm", rule=False),
     Part(
         "[[refclock]]",
-        (ShmParameters, Follow),
-        "Shared memory, for NTPsec, ntpd and chrony.",
-        kind="shm",
-        rule=False,
-    ),
-    Part(
-        "[[refclock]]",
-        (SockParameters, Follow),
         "A socket that chrony or ntpd-rs makes.",
-        kind="sock",
+        "sock",
         active=False,
         rule=False,
     ),
-    Part("[system]", (SystemParameters,)),
-    Part("[server]", (ServerParameters, Limits), "A WebNTP server of your own."),
-    Part("[leap]", (LeapFile, LeapSource)),
-    Part("[state]", (StateFile,)),
-    Part("[statistics]", (StatisticsParameters,)),
-    Part("[metrics]", (Metrics,)),
-    Part("[control]", (Control,)),
-    Part("[log]", (Log,)),
+    Part("[system]", section="system"),
+    Part("[server]", "A WebNTP server of your own.", "server"),
+    *(
+        Part(f"[{name}]", section=name)
+        for name in ("leap", "state", "statistics", "metrics", "control", "log")
+    ),
 )
 
 
@@ -107,10 +96,10 @@ def part_lines(part: Part) -> Iterator[str]:
     mark = "" if part.active else "#"
     if part.name:
         yield f"{mark}{part.name}"
-    if part.kind is not None:
-        yield f'{mark}type = "{part.kind}"'
+    if part.section in OUTPUTS:
+        yield f'{mark}type = "{part.section}"'
     explained = ""
-    for key in sorted(keys_of(*part.keys), key=lambda key: key.name in part.last):
+    for key in part.keys:
         if key.help.text != explained:
             yield from comment(key.help.text)
         explained = key.help.text

@@ -1,4 +1,4 @@
-"""What the daemon is told: the document's sections made into the parameters of each part."""
+"""The configuration of the daemon: the parameters of each part, made of the document's sections."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -46,7 +46,7 @@ class RefclockSpec:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """Everything that the daemon is told. `metrics` is the address to be scraped at.
+    """The whole configuration. `metrics` is the address for Prometheus.
 
     `control` is the path of the control socket, `state` that of the state file; None is none.
     """
@@ -65,7 +65,7 @@ class Config:
 
 
 def config_of(document: Any) -> Config:
-    """What the daemon is told by a whole document."""
+    """The configuration of the daemon from a whole document."""
     return Config(
         peers=tuple(map(peer_spec, document.peer)),
         refclocks=tuple(

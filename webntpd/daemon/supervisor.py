@@ -259,7 +259,7 @@ class Daemon:
         self._outputs.close_all_but(config.refclocks)
 
     def close(self) -> None:
-        """Close the outputs, so that no consumer takes what is left in them."""
+        """Close the outputs, so that no consumer takes an old sample."""
         self._outputs.close_all_but(())
         self.notifier.close()
 
@@ -297,7 +297,7 @@ class Daemon:
         return replace(known, uncertainty=max(known.uncertainty, JOINING_UNCERTAINTY))
 
     def _corrected(self, reading: Reading, smear: Smear) -> Reading | None:
-        reports = [each.report for each in self._status.peers] if self._status else []
+        reports = (each.report for each in self._status.peers) if self._status else ()
         return self._leap.corrected(reading, smear, reports)
 
     # -- events ------------------------------------------------------------------------------

@@ -63,7 +63,7 @@ class ServerParameters:
         Help(
             'The addresses to listen at, e.g. ["0.0.0.0:8080", "[::]:8080"]. ":8080" is every'
             ' address. With none there is no server. "unix:/run/webntpd/socket" is a Unix socket,'
-            ' "systemd" what a socket unit has opened.'
+            ' "systemd" the sockets that a socket unit has opened.'
         ),
     ] = ()
     listen_tls: Annotated[
@@ -87,7 +87,7 @@ class ServerParameters:
         ),
     ] = False
     local: Annotated[
-        bool, Help("Declare this machine's clock good, whatever the kernel says of it.")
+        bool, Help("Declare this machine's clock good, even if the kernel does not.")
     ] = False
     max_error: Annotated[
         Duration | None,

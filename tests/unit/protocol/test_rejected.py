@@ -1,4 +1,4 @@
-"""Named rejections, and how they show what a server said."""
+"""Named rejections, and how they quote a server."""
 
 from hypothesis import given
 from hypothesis import strategies as st

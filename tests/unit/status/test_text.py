@@ -1,4 +1,4 @@
-"""What the views of many lines share."""
+"""The helpers of all texts."""
 
 import pytest
 
